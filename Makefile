@@ -1,0 +1,70 @@
+# Every target sets up what it needs. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# CPU builds of PyTorch. Elsewhere the same version comes with gigabytes of CUDA.
+TORCH := torch==2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+BUF := build/tools/node_modules/.bin/buf
+BUF_VERSION := 1.75.0
+
+MEMBERS := protos $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml scrapers/pyproject.toml deploy/local/pyproject.toml))
+MANIFESTS := $(addsuffix /pyproject.toml,$(MEMBERS))
+PROTOS := $(shell find protos/jewelry -name '*.proto')
+PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup protos demo demo-emulated up test lint format clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready protos/gen/.ready  ## Virtual environment, packages, generated stubs
+
+# PIP_RETRIES=0: an index that cannot be reached costs a second, not minutes; the package is then
+# taken from wherever pip is configured to look. uv resolves the rest against the pinned versions.
+$(VENV)/.ready: constraints.txt pyproject.toml $(MANIFESTS)
+	@echo "setting up $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@PIP_RETRIES=0 $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check \
+		--extra-index-url $(TORCH_INDEX) -c constraints.txt uv '$(TORCH)' 2> >(grep -v '^WARNING: ' >&2)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --group dev $(addprefix -e ,$(MEMBERS))
+	@touch $@
+
+protos: protos/gen/.ready  ## Generate the stubs from the contracts
+
+protos/gen/.ready: $(VENV)/.ready scripts/protos.py $(PROTOS)
+	@$(BIN)/python scripts/protos.py
+	@touch $@
+
+demo: setup  ## Take sample products through the whole system, then stop it
+	@$(BIN)/python -m jewelry_local demo
+
+demo-emulated: setup  ## The same against emulated Gemini, OpenAI and S3, twice
+	@$(BIN)/python -m tests.emulated_demo
+
+up: setup  ## Keep the system running, with one log; Ctrl-C stops it
+	@exec $(BIN)/python -m jewelry_local up
+
+test: setup  ## Every test that needs no outside service
+	@$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadgroup
+
+lint: setup $(BUF)  ## Style, types, contracts and import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(addprefix -p ,$(PACKAGES))
+	@$(BIN)/python scripts/check_imports.py
+	@cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code && ../$(BUF) breaking --against released.binpb
+
+$(BUF):
+	@npm install --silent --no-fund --no-audit --prefix build/tools @bufbuild/buf@$(BUF_VERSION)
+
+release-protos: $(BUF)  ## Make today's contracts the ones that later changes must not break
+	@cd protos && ../$(BUF) build -o released.binpb
+
+format: setup  ## Format Python and contracts
+	@$(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
+
+clean:  ## Remove everything that was generated
+	@rm -rf $(VENV) build data protos/gen
