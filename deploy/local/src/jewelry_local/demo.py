@@ -24,6 +24,8 @@ from jewelry_local.supervisor import GaveUp, Supervisor
 from jewelry_local.topology import PROCESSES, environment, free_addresses
 
 READY_SECONDS = 120.0
+# Columns where nobody watches: wide enough for the tables.
+FILE_WIDTH = 160
 # Few enough to be quick, and one of every category that the marketplaces take.
 SKUS = (
     *("ALY-EAR-002", "ALY-EAR-007", "ALY-EAR-011"),
@@ -32,9 +34,18 @@ SKUS = (
 )
 
 
-async def demo(samples: Path, out: Path, *, keep: bool) -> int:
-    """Runs the demo; returns 0 when everything worked."""
+async def demo(samples: Path, out: Path, *, keep: bool, costs: list[dict[str, object]] | None = None) -> int:
+    """Runs the demo; returns 0 when everything worked.
+
+    Args:
+        samples: Folder of the sample products.
+        out: Folder of stores, log and workbooks.
+        keep: Go on with the stores of an earlier demo.
+        costs: Filled with what each product says it cost, where given.
+    """
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
     if not keep:
         shutil.rmtree(out, ignore_errors=True)
     products = load_products(samples)
@@ -54,6 +65,8 @@ async def demo(samples: Path, out: Path, *, keep: bool) -> int:
                     report = await job.run()
             print_services(console, ready)
             print_report(console, report, seconds=time.monotonic() - started)
+            if costs is not None:
+                costs.extend(result.get("cost", {}) for entry in report.products for result in entry.results.values())
             return 1 if report.failures else 0
     except (NotReady, GaveUp, Failure, httpx.HTTPError) as error:
         console.print(f"[bold red]The demo failed:[/] {escape(str(error) or type(error).__name__)}")

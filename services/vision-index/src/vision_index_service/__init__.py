@@ -1,0 +1,1 @@
+"""Duplicate verdicts and the picture index."""

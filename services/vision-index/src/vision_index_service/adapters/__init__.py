@@ -1,0 +1,1 @@
+"""The outside systems: the embedding service and the vector store."""

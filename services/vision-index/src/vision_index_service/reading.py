@@ -1,0 +1,70 @@
+"""Reads a picture that comes in: its print, and its vector from the embedding service."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+
+from objectstore.threads import Threads
+from servicekit import errors, images
+from vision_index_service.fingerprint import fingerprint
+from vision_index_service.model import Embedder, EmbeddingModel, Print, Vector
+from vision_index_service.verdict import Thresholds
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What an operator may set; None leaves it to the model. Distances are squared L2."""
+
+    duplicate_distance: float | None = None
+    similar_distance: float | None = None
+    cross_website: str = "report"
+
+
+class Reader:
+    """Prints in threads, vectors from the service, and the thresholds that belong to them."""
+
+    def __init__(self, embedder: Embedder, policy: Policy) -> None:
+        self._embedder, self._policy = embedder, policy
+        self._decoders = Threads("the picture decoder", "DECODER", workers=2, waiting=64, timeout=30.0)
+
+    async def model(self) -> EmbeddingModel:
+        """The model that answers now."""
+        return await self._embedder.model()
+
+    async def print(self, image: bytes) -> Print:
+        """The picture's print. Raises ``errors.InvalidArgument`` for what is no picture, or a damaged one."""
+        return await self._decoders.run(lambda: fingerprint(image))
+
+    async def vector(self, image: bytes) -> tuple[Vector, EmbeddingModel]:
+        """The picture's vector and its model. Raises ``errors.Internal`` for a vector that cannot be used."""
+        images.inspect(image)
+        return _checked(*await self._embedder.embed_image(image))
+
+    async def both(self, image: bytes) -> tuple[Print, Vector, EmbeddingModel]:
+        """Print and vector at once."""
+        seen, (vector, model) = await asyncio.gather(self.print(image), self.vector(image))
+        return seen, vector, model
+
+    async def text_vector(self, text: str) -> tuple[Vector, EmbeddingModel]:
+        """The text's vector in the space of the pictures."""
+        return _checked(*await self._embedder.embed_text(text))
+
+    def thresholds(self, model: EmbeddingModel, asked: float | None = None) -> Thresholds:
+        """The request's threshold over the configured over the model's own."""
+        return Thresholds.of(model, self._policy.duplicate_distance, self._policy.similar_distance, asked)
+
+    async def close(self) -> None:
+        """Lets go of the decoders' threads."""
+        self._decoders.close()
+
+
+def _checked(vector: Vector, model: EmbeddingModel) -> tuple[Vector, EmbeddingModel]:
+    """A vector that is not what the model promises would poison every search."""
+    if vector.shape != (model.dimension,) or not np.isfinite(vector).all():
+        raise errors.Internal(
+            f"the embedding model {model.id} gave a vector that cannot be used", reason="VECTOR_INVALID"
+        )
+    return vector, model

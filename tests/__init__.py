@@ -1,0 +1,1 @@
+"""What crosses services, and stand-ins for outside providers."""
