@@ -1,0 +1,1 @@
+"""Titles, bullet points and descriptions that keep the rules."""

@@ -1,0 +1,1 @@
+"""Everything outside of the service: the provider that writes, and the database that keeps."""

@@ -1,0 +1,177 @@
+"""The rules: bad texts are found and mended, good ones pass untouched."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import marketplaces
+from copywriter_service.domain import CopyText, Part
+from copywriter_service.mending import mend, trim
+from copywriter_service.rulebook import language_tag, rules_for
+from copywriter_service.rules import check
+from servicekit import errors
+
+HERE = Path(__file__).parent
+BAD: dict[str, Any] = tomllib.loads((HERE / "bad_texts.toml").read_text("utf-8"))
+GOOD: dict[str, Any] = tomllib.loads((HERE / "good_texts.toml").read_text("utf-8"))
+AMAZON = rules_for("ama_ear", "en-IN")
+# What code cannot mend: it does not translate.
+UNMENDABLE = {"wrong_script"}
+
+
+def rules_found(copy: CopyText, *claims: str, code: str = "ama_ear", language: str = "en-IN") -> set[str]:
+    return {finding.rule for finding in check(copy, rules_for(code, language), claims)}
+
+
+def test_the_corpus_is_as_large_as_it_should_be() -> None:
+    assert sum(len(group["texts"]) for group in BAD.values()) >= 199
+
+
+@pytest.mark.parametrize(("rule", "text"), [(rule, text) for rule, group in BAD.items() for text in group["texts"]])
+def test_a_bad_text_is_found_at_its_place_and_mended(rule: str, text: str) -> None:
+    copy = CopyText(title=text)
+    mended, findings = mend(copy, AMAZON)
+    hits = [finding for finding in findings if finding.rule == rule]
+    assert hits, f"{rule} not found: {findings}"
+    assert all(0 <= hit.start < hit.end <= len(text) and hit.place == "title" and hit.message for hit in hits)
+    left = {finding.rule for finding in check(mended, AMAZON)}
+    assert left <= UNMENDABLE
+    assert all(hit.mended is (hit.rule not in left) for hit in findings)
+
+
+@pytest.mark.parametrize("code", marketplaces.CODES)
+def test_a_bad_description_is_found_in_every_marketplace(code: str) -> None:
+    rules = rules_for(code, "en-IN")
+    for rule, group in BAD.items():
+        if rule in ("repeated_word", "capitals", "max_length"):
+            continue
+        for text in group["texts"]:
+            if rule == "control_character" and text in ("Stud\nearrings", "Stud\r\nearrings"):
+                continue
+            assert rule in {finding.rule for finding in check(CopyText(description=text), rules)}, (code, rule, text)
+
+
+def test_good_texts_pass_untouched() -> None:
+    for title in GOOD["titles"]:
+        copy = CopyText(title, tuple(GOOD["bullets"]), GOOD["descriptions"][0])
+        assert mend(copy, AMAZON) == (copy, []), title
+    for code in marketplaces.CODES:
+        for description in GOOD["descriptions"]:
+            copy = CopyText(description=description)
+            assert mend(copy, rules_for(code, "en-IN")) == (copy, []), description
+
+
+@pytest.mark.parametrize(
+    ("claim", "text", "allowed"),
+    [
+        ("925 silver", "Sterling silver stud earrings", True),
+        ("Sterling silver", "92.5 silver studs", True),
+        ("925 silver", "Hallmarked silver studs", False),
+        ("22k gold plated", "22 karat plated studs", True),
+        ("22k gold plated", "24k plated studs", False),
+        ("natural diamonds", "Diamond studs", True),
+        ("not hallmarked", "Hallmarked studs", False),
+        ("nickel-free", "Nickel free studs", True),
+        ("", "Nickel free studs", False),
+    ],
+)
+def test_a_claim_passes_only_where_the_seller_vouches_for_it(claim: str, text: str, allowed: bool) -> None:
+    assert ("unproven_claim" not in rules_found(CopyText(title=text), claim)) is allowed
+
+
+def test_parts_and_bullets_that_a_marketplace_does_not_take() -> None:
+    copy = CopyText("Stud earrings", ("One aspect",), "Gold-tone studs.")
+    mended, findings = mend(copy, rules_for("fli_ear", "en-IN"))
+    found = [(finding.place, finding.rule) for finding in findings]
+    assert found == [("title", "unused_part"), ("bullet_point1", "unused_part")]
+    assert mended == CopyText(description="Gold-tone studs.")
+    many = CopyText(bullets=tuple(f"Aspect number {number}" for number in range(12)))
+    mended, findings = mend(many, AMAZON)
+    assert [finding.place for finding in findings] == ["bullet_point11", "bullet_point12"]
+    assert mended.bullets == many.bullets[:10]
+
+
+def test_a_bullet_point_that_repeats_another_goes() -> None:
+    copy = CopyText(bullets=("Gold tone", "Red stones", "gold-tone", "Push back"))
+    mended, findings = mend(copy, AMAZON)
+    assert mended.bullets == ("Gold tone", "Red stones", "Push back")
+    found = [(finding.place, finding.rule, finding.mended) for finding in findings]
+    assert found == [("bullet_point3", "repeated_bullet", True)]
+
+
+def test_a_claim_takes_its_sentence_with_it_and_no_more() -> None:
+    text = "These studs have red stones. They are made of 925 sterling silver. They suit festive days."
+    mended, _ = mend(CopyText(description=text), AMAZON)
+    assert mended.description == "These studs have red stones. They suit festive days."
+
+
+def test_long_texts_are_cut_at_a_word_or_sentence() -> None:
+    assert trim("Gold tone stud earrings with red stones", 25) == "Gold tone stud earrings"
+    assert trim("a" * 30, 10) == "a" * 10
+    sentences = "One sentence here. " * 20
+    assert trim(sentences, 100, sentences=True).endswith("here.")
+    assert trim("short", 10) == "short"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "rule"),
+    [
+        ("hi-IN", "ये सुनहरे झुमके लाल पत्थरों के साथ हैं।", ""),
+        ("hi-IN", "These are gold-tone earrings.", "wrong_script"),
+        ("hi-Latn", "Yeh sunehre jhumke lal pattharon ke saath hain.", ""),
+        ("ta-IN", "ये सुनहरे झुमके लाल पत्थरों के साथ हैं।", "wrong_script"),
+        ("hi-IN", "ये झुमके असली सोना से बने हैं।", "unproven_claim"),
+        ("hi-IN", "मुफ्त डिलीवरी के साथ झुमके।", "promotional"),
+    ],
+)
+def test_other_languages(language: str, text: str, rule: str) -> None:
+    assert rules_found(CopyText(description=text), code="mee_ear", language=language) == ({rule} if rule else set())
+
+
+def test_language_tags() -> None:
+    assert language_tag("EN-in") == "en-IN"
+    assert language_tag("hi-latn-in") == "hi-Latn-IN"
+    for bad in ("english", "e", "en_IN", "xx-IN", "../etc"):
+        with pytest.raises(errors.InvalidArgument):
+            language_tag(bad)
+
+
+def test_an_unknown_code_lists_the_ten() -> None:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        rules_for("ebay_ear", "en-IN")
+    assert caught.value.reason == "UNKNOWN_MARKETPLACE"
+    assert all(code in caught.value.message for code in marketplaces.CODES)
+
+
+PIECES = st.sampled_from(
+    [
+        *(text for group in BAD.values() for text in group["texts"]),
+        *GOOD["descriptions"],
+        *GOOD["bullets"],
+        *("", " ", ". ", ", with "),
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(PIECES, st.text(max_size=20)), max_size=6))
+def test_whatever_is_put_together_is_mended_in_one_go(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    copy = CopyText(text, (text[:300], text[::-1]), text)
+    mended, findings = mend(copy, AMAZON)
+    left = check(mended, AMAZON)
+    assert {finding.rule for finding in left} <= UNMENDABLE
+    assert all(finding.start <= finding.end for finding in findings)
+    assert mend(mended, AMAZON)[0] == mended
+
+
+def test_a_very_long_text_is_checked_in_time() -> None:
+    text = "best seller 925 diamond <b> &amp; 9876543210 😀 " * 400
+    assert len(check(CopyText(text, (text,) * 10, text), AMAZON)) == 200
+    assert Part.TITLE in AMAZON.parts
