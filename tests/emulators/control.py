@@ -89,6 +89,7 @@ class Control:
         self._faults: list[Fault] = []
         self._log: deque[LogEntry] = deque(maxlen=LOG_LIMIT)
         self._used: dict[str, deque[float]] = {}
+        self._reset_at = 0.0
 
     # -- what a test steers -------------------------------------------------------------------
 
@@ -104,6 +105,7 @@ class Control:
             self._faults.clear()
             self._log.clear()
             self._used.clear()
+            self._reset_at = time.time()
 
     def configure(self, changes: dict[str, object]) -> Config:
         """Changes some settings; raises `pydantic.ValidationError` for unknown or invalid ones."""
@@ -175,9 +177,10 @@ class Control:
         return None
 
     def record(self, entry: LogEntry) -> None:
-        """Adds a request to the log."""
+        """Adds a request to the log, unless it began before the last reset."""
         with self._lock:
-            self._log.append(entry)
+            if entry.at >= self._reset_at:
+                self._log.append(entry)
 
     # -- HTTP ---------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ class Call:
     body: bytes
     images: int = 0
     texts: int = 0
+    gone: Callable[[], Awaitable[bool]] | None = None
 
     @property
     def seed(self) -> int:
@@ -47,12 +48,14 @@ async def handle(
 ) -> Response:
     """Answers one request and logs it. `answer` is told of faults that change the content of a good answer."""
     started = time.time()
-    fault: Fault | None = None
+    fault = control.take_fault(model=call.model, key=call.key, operation=call.operation)
     status = 499  # what is logged when the client went away while it waited
     try:
-        response, fault = await _respond(control, refusals, call, answer)
+        response = await _respond(control, refusals, call, answer, fault)
         status = response.status_code
         return response
+    except ClientGone:
+        return Response(status_code=status)
     finally:
         control.record(
             LogEntry(
@@ -63,30 +66,46 @@ async def handle(
         )  # fmt: skip
 
 
+class ClientGone(Exception):
+    """The client did not wait for the answer."""
+
+
+async def _hang(call: Call, seconds: float) -> None:
+    """Keeps a client waiting, and notices when it leaves."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if call.gone is not None and await call.gone():
+            raise ClientGone
+        await asyncio.sleep(min(0.02, seconds))
+
+
 async def _respond(
-    control: Control, refusals: Refusals, call: Call, answer: Callable[[Fault | None], Awaitable[Response]]
-) -> tuple[Response, Fault | None]:
+    control: Control,
+    refusals: Refusals,
+    call: Call,
+    answer: Callable[[Fault | None], Awaitable[Response]],
+    fault: Fault | None,
+) -> Response:
     if control.config.latency:
         await asyncio.sleep(control.config.latency)
     if not control.accepts(call.key):
-        return refusals.bad_key(None), None
-    fault = control.take_fault(model=call.model, key=call.key, operation=call.operation)
+        return refusals.bad_key(None)
     match fault:
         case Fault(kind=FaultKind.REVOKED):
-            return refusals.bad_key(fault), fault
+            return refusals.bad_key(fault)
         case Fault(kind=FaultKind.RATE_LIMIT_MINUTE | FaultKind.RATE_LIMIT_DAY):
-            return refusals.rate_limited(call, fault.retry_after, fault.kind is FaultKind.RATE_LIMIT_DAY), fault
+            return refusals.rate_limited(call, fault.retry_after, fault.kind is FaultKind.RATE_LIMIT_DAY)
         case Fault(kind=FaultKind.SERVER_ERROR):
-            return refusals.server_error(fault.status or 500), fault
+            return refusals.server_error(fault.status or 500)
         case Fault(kind=FaultKind.HANG):
-            await asyncio.sleep(fault.seconds)
+            await _hang(call, fault.seconds)
         case _:
             pass
     wait = control.over_quota(call.key)
     if wait is not None:
-        return refusals.rate_limited(call, wait, False), fault
+        return refusals.rate_limited(call, wait, False)
     response = await answer(fault)
     if fault is not None and fault.kind is FaultKind.BROKEN_BODY:
         body = bytes(response.body)
-        return Response(body[: len(body) // 2], response.status_code, media_type=response.media_type), fault
-    return response, fault
+        return Response(body[: len(body) // 2], response.status_code, media_type=response.media_type)
+    return response

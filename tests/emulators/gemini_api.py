@@ -154,7 +154,7 @@ class _Gemini:
 
 def _call(request: Request, operation: str, model: str, body: bytes, images: int = 0, texts: int = 0) -> Call:
     key = request.headers.get("x-goog-api-key") or request.query_params.get("key", "")
-    return Call(request.method, request.url.path, operation, model, key, body, images, texts)
+    return Call(request.method, request.url.path, operation, model, key, body, images, texts, request.is_disconnected)
 
 
 def _unknown(model: str) -> Response:

@@ -84,7 +84,7 @@ def _invalid(message: str) -> Response:
 
 def _call(request: Request, operation: str, model: str, body: bytes, images: int = 0) -> Call:
     key = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    return Call(request.method, request.url.path, operation, model, key, body, images)
+    return Call(request.method, request.url.path, operation, model, key, body, images, gone=request.is_disconnected)
 
 
 def _model(name: str) -> Json:

@@ -220,6 +220,9 @@ def test_gemini_hang_ends_with_the_client(gemini: Emulator) -> None:
     with pytest.raises(Exception, match=r"(?i)time"):
         ask(gemini_client(gemini, timeout_ms=300))
     assert time.monotonic() - started < 5
+    while not gemini.log and time.monotonic() - started < 5:
+        time.sleep(0.02)
+    assert [(entry.status, entry.fault) for entry in gemini.log] == [(499, "hang")]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])

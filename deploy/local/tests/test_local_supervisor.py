@@ -101,7 +101,8 @@ async def test_processes_end_when_the_supervisor_is_killed(script: Script, tmp_p
         from jewelry_local.supervisor import Supervisor
         from jewelry_local.topology import Process
         async def main():
-            s = Supervisor([Process("steady", "steady", "", "")], os.environ, lambda n, l: print(s.pid("steady"), flush=True))
+            tell = lambda name, line: print(s.pid("steady"), flush=True)
+            s = Supervisor([Process("steady", "steady", "", "")], os.environ, tell)
             await s.run()
         asyncio.run(main())
     """

@@ -1,0 +1,1 @@
+"""Every field of a listing that a picture can tell."""

@@ -1,0 +1,147 @@
+"""Who is let into the queue: bounded in items and bytes, with the time to wait for those who are not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from embedding_service import metrics
+from embedding_service.queues import Lane, Limits
+from servicekit import errors
+
+# A queue is refused as too long for a deadline only when the estimate says so by this margin:
+# estimates are means, and a wrong refusal costs more than a wrong admission.
+_SURE = 0.7
+_LEAST_RETRY_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class _Waiter:
+    count: int
+    size: int
+    lane: Lane
+    admitted: asyncio.Future[None]
+
+
+class Admission:
+    """Counts what is queued and in work.
+
+    Bulk may fill only part of the room, so that a person is let in while an import runs. A request that
+    is larger than the whole room is taken when there is nothing else.
+
+    Args:
+        limits: Bounds.
+        seconds_per_item: Mean cost of one more image; None while unknown.
+    """
+
+    def __init__(self, limits: Limits, seconds_per_item: Callable[[], float | None]) -> None:
+        self._limits = limits
+        self._seconds_per_item = seconds_per_item
+        self._count = dict.fromkeys(Lane, 0)
+        self._size = dict.fromkeys(Lane, 0)
+        self._waiters: deque[_Waiter] = deque()
+
+    @property
+    def count(self) -> int:
+        """Items that are in."""
+        return sum(self._count.values())
+
+    async def enter(self, count: int, size: int, lane: Lane, deadline: float | None, *, wait: bool) -> None:
+        """Takes `count` items of `size` bytes in; `leave` gives the room back.
+
+        Raises:
+            errors.ResourceExhausted: No room, and `wait` is False.
+            errors.DeadlineExceeded: They cannot be done by the deadline.
+            errors.Unavailable: Closed while waiting.
+        """
+        self._check_deadline(count, lane, deadline)
+        if self._fits(count, size, lane) and not (wait and self._waiters):
+            self._take(count, size, lane)
+            return
+        if not wait:
+            metrics.refused.add(count, {"lane": lane.value, "reason": "full"})
+            raise errors.ResourceExhausted(
+                f"{self.count} pictures are queued; come back when told",
+                reason="QUEUE_FULL",
+                retry_after=self._room_after(count, lane),
+            )
+        waiter = _Waiter(count, size, lane, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        try:
+            await waiter.admitted
+        except asyncio.CancelledError:
+            # Admitted and cancelled in the same turn of the loop: the room was taken already.
+            if waiter.admitted.done() and not waiter.admitted.cancelled() and waiter.admitted.exception() is None:
+                self.leave(count, size, lane)
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
+
+    def leave(self, count: int, size: int, lane: Lane) -> None:
+        """Gives room back, and lets waiters in, first come first served."""
+        self._add(-count, -size, lane)
+        while self._waiters:
+            waiter = self._waiters[0]
+            if not waiter.admitted.done():
+                if not self._fits(waiter.count, waiter.size, waiter.lane):
+                    return
+                self._take(waiter.count, waiter.size, waiter.lane)
+                waiter.admitted.set_result(None)
+            self._waiters.popleft()
+
+    def close(self) -> None:
+        """Turns everybody away who still waits."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.admitted.done():
+                waiter.admitted.set_exception(
+                    errors.Unavailable("the service is stopping", reason="STOPPING", retry_after=1.0)
+                )
+
+    def _fits(self, count: int, size: int, lane: Lane) -> bool:
+        share = 1.0 if lane is Lane.INTERACTIVE else self._limits.bulk_room
+        counted, sized = self.count, sum(self._size.values())
+        if not counted:
+            return True
+        return counted + count <= self._limits.max_images * share and sized + size <= self._limits.max_bytes * share
+
+    def _take(self, count: int, size: int, lane: Lane) -> None:
+        self._add(count, size, lane)
+
+    def _add(self, count: int, size: int, lane: Lane) -> None:
+        self._count[lane] += count
+        self._size[lane] += size
+        labels = {"lane": lane.value}
+        metrics.outstanding_images.add(count, labels)
+        metrics.outstanding_bytes.add(size, labels)
+
+    def _check_deadline(self, count: int, lane: Lane, deadline: float | None) -> None:
+        """Refuses what would only be thrown away later."""
+        each = self._seconds_per_item()
+        if deadline is None or each is None:
+            return
+        left = deadline - time.monotonic()
+        ahead = self._count[Lane.INTERACTIVE] if lane is Lane.INTERACTIVE else self.count
+        if (ahead + count) * each * _SURE <= left:
+            return
+        metrics.refused.add(count, {"lane": lane.value, "reason": "deadline"})
+        if count * each * _SURE > left:
+            raise errors.DeadlineExceeded(
+                f"{count} pictures take about {count * each:.1f} s; send fewer at once or give the call more time",
+                reason="DEADLINE_TOO_SHORT",
+            )
+        raise errors.ResourceExhausted(
+            f"{ahead} pictures are ahead, about {ahead * each:.1f} s of work; come back when told",
+            reason="QUEUE_TOO_LONG",
+            retry_after=max(_LEAST_RETRY_SECONDS, (ahead + count) * each - left),
+        )
+
+    def _room_after(self, count: int, lane: Lane) -> float:
+        """Seconds until `count` items fit, as far as is known."""
+        share = 1.0 if lane is Lane.INTERACTIVE else self._limits.bulk_room
+        queued = self.count
+        excess = max(queued + count - self._limits.max_images * share, queued / 8)
+        return max(_LEAST_RETRY_SECONDS, excess * (self._seconds_per_item() or 0.0))

@@ -1,0 +1,185 @@
+"""A seeded random ViT-B/32 checkpoint, an engine whose every step can be steered, and pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedding_service.__main__ import service
+from embedding_service.batcher import Batcher
+from embedding_service.embedder import Embedder
+from embedding_service.engine import Engine, ModelCard
+from embedding_service.queues import Limits
+from servicekit import errors
+from servicekit.testing import serve_locally
+
+PHOTOS = Path(__file__).parents[3] / "samples" / "photos"
+
+Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
+MakeBatcher = Callable[..., Batcher]
+
+
+class FakeEngine:
+    """A picture is a number in ASCII; its vector is that number. Every step can be held or made to fail."""
+
+    def __init__(self, max_batch: int = 4) -> None:
+        self.max_batch = max_batch
+        self.card = ModelCard("fake", "", "", "0" * 64, "float32", "fake", "cpu", 2, True, 5.0, 25.0)
+        self.batches: list[list[int]] = []
+        self.prepared: list[int] = []
+        self.device_open = threading.Event()
+        self.device_open.set()
+        self.entered = threading.Event()
+        self.fail_when: Callable[[Sequence[int]], bool] = lambda _: False
+        self.seconds = 0.0
+
+    def preprocess(self, data: bytes) -> int:
+        if not data.isdigit():
+            raise errors.InvalidArgument("not a number", reason="IMAGE_UNREADABLE")
+        self.prepared.append(int(data))
+        return int(data)
+
+    def infer(self, batch: Sequence[int]) -> Any:
+        self.batches.append(list(batch))
+        self.entered.set()
+        assert self.device_open.wait(20)
+        if self.fail_when(batch):
+            raise RuntimeError("device lost")
+        return np.array([[number, 1] for number in batch], dtype=np.float32)
+
+    def tokenize(self, text: str) -> int:
+        return len(text)
+
+    def infer_texts(self, batch: Sequence[int]) -> Any:
+        return self.infer(batch)
+
+    def warm_up(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeEngine]:
+    engine = FakeEngine()
+    yield engine
+    engine.device_open.set()
+
+
+@pytest.fixture
+async def make_batcher(fake: FakeEngine) -> AsyncIterator[MakeBatcher]:
+    """Starts a batcher over the fake engine, and closes it in the end."""
+    made: list[Batcher] = []
+
+    def make(limits: Limits | None = None, on_fatal: Callable[[], None] | None = None) -> Batcher:
+        batcher = Batcher(fake, limits or Limits(preprocess_threads=1), on_fatal)
+        batcher.start()
+        made.append(batcher)
+        return batcher
+
+    yield make
+    fake.device_open.set()
+    for batcher in made:
+        await batcher.close()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Serve:
+    """Serves an engine on a real socket; gives a channel."""
+
+    @asynccontextmanager
+    async def serving(engine: Engine, limits: Limits | None = None, **options: Any) -> AsyncIterator[grpc.aio.Channel]:
+        embedder = Embedder(lambda: engine, limits or Limits(), **options)
+        async with serve_locally(service(embedder)) as channel:
+            yield channel
+
+    return serving
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[bytes]:
+    """The sample photos."""
+    return [path.read_bytes() for path in sorted(PHOTOS.glob("*.jpg"))]
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    """Encodes a Pillow image; options go to `save`."""
+
+    def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        return buffer.getvalue()
+
+    return encoded
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole CLIP ViT-B/32 checkpoint with random weights: `CLIPConfig()` defaults, seed 0."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import CLIPConfig, CLIPModel
+
+    folder = tmp_path_factory.mktemp("clip") / "random-vit-b-32"
+    folder.mkdir()
+    config = CLIPConfig()
+    # Filled here and not by transformers, whose initialisation takes several seconds.
+    with torch.device("meta"):
+        model = CLIPModel(config)
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for name, tensor in model.named_parameters():
+        # Matrices scaled so that signals keep their size through 12 layers and texts and pictures differ.
+        spread = 0.02 if tensor.ndim < 2 else 1.0 / tensor[0].numel() ** 0.5
+        state[name] = torch.empty(tensor.shape).normal_(0.0, spread, generator=generator)
+        if "norm" in name and name.endswith("weight"):
+            state[name] += 1.0
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    config.architectures = ["CLIPModel"]
+    config.save_pretrained(folder)
+    write_preprocessor(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+def write_preprocessor(folder: Path) -> None:
+    """The file as OpenAI's ViT-B/32 carries it."""
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "crop_size": 224,
+                "do_center_crop": True,
+                "do_normalize": True,
+                "do_resize": True,
+                "feature_extractor_type": "CLIPFeatureExtractor",
+                "image_mean": [0.48145466, 0.4578275, 0.40821073],
+                "image_std": [0.26862954, 0.26130258, 0.27577711],
+                "resample": 3,
+                "size": 224,
+            }
+        )
+    )
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A small byte-pair vocabulary with CLIP's special ids: every byte, and a few merges."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPTokenizer
+
+    letters = sorted(ByteLevel.alphabet())
+    words = [*letters, *(f"{letter}</w>" for letter in letters)]
+    merges = [("g", "o"), ("l", "d</w>"), ("go", "ld</w>"), ("r", "i"), ("n", "g</w>"), ("ri", "ng</w>")]
+    words += ["".join(pair) for pair in merges]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    vocabulary |= {"<|startoftext|>": 49406, "<|endoftext|>": 49407}
+    CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77).save_pretrained(folder)

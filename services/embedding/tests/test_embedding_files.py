@@ -1,0 +1,111 @@
+"""Damaged files: no process dies, no neighbour suffers, the next picture is answered."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from jewelry.embedding.v1 import embedding_pb2 as pb
+from jewelry.embedding.v1 import embedding_pb2_grpc
+from PIL import Image
+
+from embedding_service.adapters.perceptual_engine import PerceptualEngine
+from embedding_service.pixels import PixelRules, prepare
+from servicekit import client, errors
+
+
+@pytest.fixture(scope="module")
+def seeds() -> list[bytes]:
+    """A small picture in every format that this Pillow writes."""
+    Image.init()
+    random_state = np.random.default_rng(3)
+    image = Image.fromarray(random_state.integers(0, 256, (96, 128, 3), dtype=np.uint8))
+    encoded = []
+    for kind, mode in (
+        ("JPEG", "RGB"),
+        ("JPEG", "CMYK"),
+        ("PNG", "RGBA"),
+        ("PNG", "P"),
+        ("GIF", "P"),
+        ("BMP", "RGB"),
+        ("TIFF", "RGB"),
+        ("WEBP", "RGB"),
+        ("AVIF", "RGB"),
+    ):
+        if kind in Image.SAVE:
+            buffer = io.BytesIO()
+            image.convert(mode).save(buffer, kind)
+            encoded.append(buffer.getvalue())
+    return encoded
+
+
+def mutated(seeds: list[bytes], count: int) -> Iterator[bytes]:
+    """Seeded damage: flipped bytes, headers above all, cut, doubled and swapped pieces, another file's tail."""
+    chance = random.Random(20)
+    for number in range(count):
+        data = bytearray(seeds[number % len(seeds)])
+        for _ in range(chance.choice((1, 1, 2, 8, 64))):
+            reach = min(len(data), chance.choice((32, 256, len(data))))
+            data[chance.randrange(reach)] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+        at = chance.randrange(len(data))
+        tail = chance.choice(seeds)
+        match chance.randrange(6):
+            case 0:
+                data = data[:at]
+            case 1:
+                data = data[:at] + data[at // 2 :]
+            case 2:
+                data = data[:at] + tail[len(tail) // 2 :]
+        yield bytes(data)
+
+
+def check(data: bytes) -> bool:
+    """Whether the file could be read; anything but a vector or a typed refusal fails the test."""
+    try:
+        pixels = prepare(data, PixelRules())
+        vector = PerceptualEngine().preprocess(data)
+    except errors.InvalidArgument as refused:
+        return not refused.reason.startswith("IMAGE_")
+    assert pixels.shape == (224, 224, 3)
+    assert np.isfinite(vector).all()
+    return True
+
+
+def test_200_mutated_files(seeds: list[bytes]) -> None:
+    read = [check(data) for data in mutated(seeds, 200)]
+    # Some survive and some do not, or the damage would test nothing.
+    assert 0.05 < np.mean(read) < 0.95
+
+
+@pytest.mark.slow
+def test_1000_mutated_files_and_more(seeds: list[bytes]) -> None:
+    read = [check(data) for data in mutated(seeds, 2000)]
+    assert 0.05 < np.mean(read) < 0.95
+
+
+async def test_mutated_files_through_the_service(serve: Callable[..., Any], seeds: list[bytes]) -> None:
+    files = list(mutated(seeds, 120))
+    files[60] = seeds[0]
+    async with serve(PerceptualEngine()) as channel:
+        stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        answer = await client.call(stub.EmbedImages, pb.EmbedImagesRequest(images=files), timeout=60)
+        again = await client.call(stub.EmbedImages, pb.EmbedImagesRequest(images=seeds[:1]), timeout=30)
+    assert len(answer.results) == 120
+    assert all(result.WhichOneof("result") for result in answer.results)
+    assert answer.results[60].embedding.values == again.results[0].embedding.values
+
+
+def test_a_huge_header_costs_no_memory(seeds: list[bytes]) -> None:
+    """A PNG of a few bytes that promises 60,000 x 60,000 pixels."""
+    png = bytearray(next(seed for seed in seeds if seed.startswith(b"\x89PNG")))
+    png[16:24] = (60_000).to_bytes(4, "big") * 2
+    import zlib
+
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    with pytest.raises(errors.InvalidArgument) as refused:
+        prepare(bytes(png), PixelRules())
+    assert refused.value.reason == "IMAGE_TOO_MANY_PIXELS"

@@ -1,0 +1,1 @@
+"""The REST door: uploads, captions, catalogues, search."""

@@ -1,0 +1,85 @@
+"""The application: paths, errors and what happens to every request."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from gateway_service import auth, middleware, openapi, problems
+from gateway_service.catalogue import Catalogue, Limits
+from gateway_service.clients import Clients
+from gateway_service.readiness import Readiness
+from gateway_service.routers import captions, catalogue, collections, deletion, files, health, search
+from gateway_service.settings import Settings
+from servicekit import images
+
+_DESCRIPTION = """Product photos into marketplace listings: duplicates, captions, catalogues, search, collections.
+
+Errors are `application/problem+json` (RFC 9457). Every answer carries `X-Request-Id` and `Server-Timing`."""
+
+
+def create_app(settings: Settings, clients: Clients) -> FastAPI:
+    """The application over open clients. The caller closes them."""
+    app = FastAPI(
+        title="Jewelry listings",
+        version="1",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # Spans and metrics per request from FastAPI itself; errors are logged in one place, with a request id.
+        telemetry={
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": lambda scope: scope.get("path") in auth.OPEN_PATHS,
+        },
+    )
+    app.state.settings = settings
+    app.state.clients = clients
+    app.state.readiness = Readiness(clients.services)
+    app.state.catalogue = Catalogue(
+        clients.pictures,
+        clients.analyzer,
+        clients.copywriter,
+        clients.exporter,
+        Limits(
+            concurrency=settings.catalogue_concurrency,
+            concurrency_total=settings.catalogue_concurrency_total,
+            longest_wait=settings.catalogue_longest_wait,
+        ),
+    )
+    for capability in (captions, catalogue, search, deletion, collections, health):
+        app.include_router(capability.router)
+    if clients.store.embedded:
+        app.include_router(files.router)
+    app.include_router(openapi.docs)
+    openapi.install(app)
+    problems.install(app)
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """The last one added is the first that a request meets."""
+    app.add_middleware(
+        middleware.KeyCheck,
+        keys=auth.ApiKeys(settings.gateway_api_keys.get_secret_value()),
+        origins=settings.gateway_cors_origins,
+    )
+    app.add_middleware(
+        middleware.Limits,
+        json_bytes=settings.gateway_max_json_bytes,
+        upload_bytes=images.MAX_BYTES,
+        in_flight=settings.gateway_max_in_flight,
+        seconds=settings.gateway_body_seconds,
+    )
+    if settings.gateway_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.gateway_cors_origins),
+            allow_methods=["GET", "POST", "PATCH"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type", "X-Request-Id", "Idempotency-Key", "Prefer"],
+            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After", "Location"],
+        )
+    app.add_middleware(middleware.RequestContext)

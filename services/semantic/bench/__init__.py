@@ -1,0 +1,1 @@
+"""Benchmarks of the semantic service: quality of ranking, and speed."""

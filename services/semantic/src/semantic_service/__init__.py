@@ -1,0 +1,1 @@
+"""Collections found by meaning, always within the filters."""
