@@ -69,6 +69,16 @@ async def test_every_error_survives_the_wire(kind: type[errors.ServiceError]) ->
     assert error.fields == {"image": "is empty"}
 
 
+async def test_a_service_that_gives_no_reason_keeps_its_message() -> None:
+    servicer = Scripted()
+    servicer.raises = errors.Unavailable("the vector store is down")
+    async with serve_locally(service(servicer)) as channel:
+        stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        with pytest.raises(errors.Unavailable, match="the vector store is down") as caught:
+            await client.call(stub.GetModel, embedding_pb2.GetModelRequest(), timeout=10)
+    assert caught.value.reason == "UNAVAILABLE"
+
+
 def test_there_is_one_class_per_canonical_code() -> None:
     assert set(errors.BY_CODE) == {code.name for code in grpc.StatusCode} - {"OK"}
 

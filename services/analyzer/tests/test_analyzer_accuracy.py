@@ -22,6 +22,9 @@ SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 # What the analyzer itself demands before it fills a field.
 LEAST_CONFIDENCE = 0.6
 
+# A hundred pictures at a third of a second of one core each, on machines that may be busy.
+pytestmark = pytest.mark.timeout(600)
+
 
 @dataclass(frozen=True)
 class Case:

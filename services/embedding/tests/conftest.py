@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +19,7 @@ from embedding_service.batcher import Batcher
 from embedding_service.embedder import Embedder
 from embedding_service.engine import Engine, ModelCard
 from embedding_service.queues import Limits
+from embedding_service.testing import write_random_checkpoint
 from servicekit import errors
 from servicekit.testing import serve_locally
 
@@ -126,60 +126,4 @@ def encode() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole CLIP ViT-B/32 checkpoint with random weights: `CLIPConfig()` defaults, seed 0."""
-    import torch
-    from safetensors.torch import save_file
-    from transformers import CLIPConfig, CLIPModel
-
-    folder = tmp_path_factory.mktemp("clip") / "random-vit-b-32"
-    folder.mkdir()
-    config = CLIPConfig()
-    # Filled here and not by transformers, whose initialisation takes several seconds.
-    with torch.device("meta"):
-        model = CLIPModel(config)
-    generator = torch.Generator().manual_seed(0)
-    state = {}
-    for name, tensor in model.named_parameters():
-        # Matrices scaled so that signals keep their size through 12 layers and texts and pictures differ.
-        spread = 0.02 if tensor.ndim < 2 else 1.0 / tensor[0].numel() ** 0.5
-        state[name] = torch.empty(tensor.shape).normal_(0.0, spread, generator=generator)
-        if "norm" in name and name.endswith("weight"):
-            state[name] += 1.0
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    config.architectures = ["CLIPModel"]
-    config.save_pretrained(folder)
-    write_preprocessor(folder)
-    write_tokenizer(folder)
-    return folder
-
-
-def write_preprocessor(folder: Path) -> None:
-    """The file as OpenAI's ViT-B/32 carries it."""
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps(
-            {
-                "crop_size": 224,
-                "do_center_crop": True,
-                "do_normalize": True,
-                "do_resize": True,
-                "feature_extractor_type": "CLIPFeatureExtractor",
-                "image_mean": [0.48145466, 0.4578275, 0.40821073],
-                "image_std": [0.26862954, 0.26130258, 0.27577711],
-                "resample": 3,
-                "size": 224,
-            }
-        )
-    )
-
-
-def write_tokenizer(folder: Path) -> None:
-    """A small byte-pair vocabulary with CLIP's special ids: every byte, and a few merges."""
-    from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import CLIPTokenizer
-
-    letters = sorted(ByteLevel.alphabet())
-    words = [*letters, *(f"{letter}</w>" for letter in letters)]
-    merges = [("g", "o"), ("l", "d</w>"), ("go", "ld</w>"), ("r", "i"), ("n", "g</w>"), ("ri", "ng</w>")]
-    words += ["".join(pair) for pair in merges]
-    vocabulary = {word: index for index, word in enumerate(words)}
-    vocabulary |= {"<|startoftext|>": 49406, "<|endoftext|>": 49407}
-    CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77).save_pretrained(folder)
+    return write_random_checkpoint(tmp_path_factory.mktemp("clip") / "random-vit-b-32")

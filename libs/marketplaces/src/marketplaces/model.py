@@ -218,8 +218,8 @@ class Listing:
     layout: Layout
     variation: VariationRules
     rules: tuple[Rule, ...]
-    template: TemplateRules = TemplateRules()
-    tax: TaxRules = TaxRules()
+    template: TemplateRules = dataclass_field(default_factory=TemplateRules)
+    tax: TaxRules = dataclass_field(default_factory=TaxRules)
     tax_rates: tuple[TaxRate, ...] = ()
     price_orders: tuple[ValueOrder, ...] = ()
     date_orders: tuple[ValueOrder, ...] = ()

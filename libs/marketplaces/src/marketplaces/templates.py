@@ -42,6 +42,7 @@ class TemplateRules(Frozen):
         definitions: sheet that lists the fields with a column that says which are wanted.
         dropped_qualifiers: parts in brackets of an attribute's name that do not tell fields apart.
         ids: identifiers of the marketplace in attribute names; another one means another country.
+        product_types: names that the category has in a template.
     """
 
     sheets: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class TemplateRules(Frozen):
     definitions: str = ""
     dropped_qualifiers: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    product_types: tuple[str, ...] = ()
 
 
 class TaxRules(Frozen):

@@ -110,7 +110,7 @@ def _metadata() -> tuple[tuple[str, str], ...]:
 def _typed(error: grpc.aio.AioRpcError, method: Any, seconds: float) -> errors.ServiceError:
     """The server's own error; an error of the transport names the service, not its address."""
     typed = wire.from_rpc_error(error)
-    if typed.reason != typed.code:
+    if typed.reason != wire.TRANSPORT:
         return typed
     if isinstance(typed, errors.Unavailable):
         return errors.Unavailable(

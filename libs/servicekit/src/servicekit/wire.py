@@ -11,6 +11,8 @@ from servicekit import errors
 
 # google.rpc.ErrorInfo wants the domain that the reason belongs to.
 ERROR_DOMAIN = "jewelry"
+# Reason of an error that no server of ours raised: it has no ErrorInfo.
+TRANSPORT = "TRANSPORT"
 
 
 def to_status(error: errors.ServiceError) -> grpc.Status:
@@ -37,7 +39,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> errors.ServiceError:
     """The typed error that the server raised, or the nearest one for errors of the transport."""
     kind = errors.BY_CODE.get(error.code().name, errors.Unknown)
     message = error.details() or error.code().name.replace("_", " ").lower()
-    reason: str | None = None
+    reason = TRANSPORT
     retry_after: float | None = None
     fields: dict[str, str] = {}
     # from_call raises where a peer's details do not match its code; the code still holds.

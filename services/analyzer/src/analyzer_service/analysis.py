@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,11 +79,13 @@ class Analyzer:
     Attributes:
         vision, texts: who reads pictures and embeds texts.
         groups: tells how the key pool stands; nothing without keys.
+        refresh: asks the provider about its models where that is not known yet; nothing without keys.
     """
 
     vision: VisionAnalyzer
     texts: TextEmbedder
     groups: Callable[[], Sequence[GroupState]] = field(default=lambda: ())
+    refresh: Callable[[], Awaitable[None]] | None = None
     # Measuring a picture takes a core for half a second; more at once than cores only makes all of them slower.
     _cores: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(max(1, os.cpu_count() or 1)))
     # One picture is often read for several marketplaces; what was measured is kept by the hash of the file.
@@ -158,6 +160,8 @@ class Analyzer:
 
     async def providers(self) -> tuple[list[AdapterInfo], Sequence[GroupState]]:
         """Who answers in each role, and how the key pool stands."""
+        if self.refresh is not None:
+            await self.refresh()
         not_built = "not built yet: the call answers UNIMPLEMENTED"
         adapters = [
             await self.vision.info(),

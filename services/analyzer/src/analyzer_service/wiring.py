@@ -64,7 +64,7 @@ def wire(settings: Settings, clock: Clock | None = None) -> Wired:
         connection, watch, model=settings.gemini_embedding_model, size=settings.gemini_embedding_size
     )
     logger.info("Gemini answers with %s and %d groups of keys", settings.gemini_model, len(pool.states()))
-    return Wired(Analyzer(vision, texts, pool.states), watch.refresh, connection.close)
+    return Wired(Analyzer(vision, texts, pool.states, watch.refresh), watch.refresh, connection.close)
 
 
 async def _nothing() -> None:

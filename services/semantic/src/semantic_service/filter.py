@@ -13,6 +13,7 @@ from semantic_service.criteria import Criteria
 from semantic_service.ports import Vectors
 from semantic_service.ranking import Wish
 from semantic_service.snapshot import Mask, Snapshot
+from semantic_service.styles import says
 from semantic_service.vocabulary import Token, Vocabulary
 
 
@@ -128,6 +129,6 @@ def _told(snapshot: Snapshot, row: int, tokens: Sequence[Token], vocabulary: Voc
         kind=min(vocabulary.narrowest(facts.facets["category"]), default=""),
         colors=facts.facets["color"],
         audiences=facts.facets["audience"],
-        style=stored.style if snapshot.book.names(stored.style, facts.terms) else "",
+        style=stored.style if says(stored.product.embedding_text(), stored.style) else "",
         wished=tuple(dict.fromkeys(name for name in wished if name in facts.terms)),
     )

@@ -20,6 +20,8 @@ Column = NDArray[np.float32]
 
 # Shares of a score.
 _MEANING, _WORDS, _STYLES = 0.3, 0.5, 0.2
+# How much the descriptions of the styles that a wish means count beside its own words.
+_DESCRIBED = 0.5
 # What is left of a score when a product differs in what was wished softly.
 _DIFFERS = 0.5
 # The same for a category or colour that stands in the free words.
@@ -143,7 +145,7 @@ def _one(snapshot: Snapshot, wish: Wish, styles: Scores, vocabulary: Vocabulary)
     )
     parts: list[tuple[float, Column]] = [(_WORDS, words)] if words.any() else []
     if wish.vector is not None:
-        parts.append((_MEANING, _spread(similarity)))
+        parts.append((_MEANING, _spread(_meaning(snapshot, wish.vector, similarity, styles))))
     if styles.any():
         parts.append((_STYLES, _affinity(snapshot.style_scores, styles)))
     score = np.zeros(len(snapshot), dtype=np.float32)
@@ -157,6 +159,20 @@ def _one(snapshot: Snapshot, wish: Wish, styles: Scores, vocabulary: Vocabulary)
         if token.negated:
             score = np.where(snapshot.words.having(token.name), score * _NEGATED, score)
     return _column(score), _column(similarity)
+
+
+def _meaning(snapshot: Snapshot, vector: Vectors, similarity: Column, styles: Scores) -> Column:
+    """Similarity with the wish and, in part, with the descriptions of the styles that it means.
+
+    A wish is short, and a style's description says what it leaves out: what brides wear.
+    """
+    if not styles.any():
+        return similarity
+    described = styles @ snapshot.style_vectors
+    length = float(np.linalg.norm(described))
+    if length < 1e-6:
+        return similarity
+    return _column(similarity + _DESCRIBED * (snapshot.vectors @ (described / length)))
 
 
 def _best(scored: Sequence[tuple[Column, Column]]) -> tuple[Column, Column]:

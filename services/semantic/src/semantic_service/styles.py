@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from semantic_service.vocabulary import Vocabulary
+from semantic_service.vocabulary import Vocabulary, stems
 
 BUILT_IN = Path(__file__).with_name("data") / "styles.toml"
 
@@ -63,13 +63,18 @@ class _Cue:
     weight: float
 
 
+def says(text: str, style: str) -> bool:
+    """True when a text has the very words of a style's name; what only means the same is no claim."""
+    name = stems(style)
+    return bool(name) and set(name) <= set(stems(text))
+
+
 class StyleBook:
     """All styles, with an index of their cues; immutable."""
 
     def __init__(self, styles: Sequence[Style], vocabulary: Vocabulary) -> None:
         self.styles = tuple(styles)
         self.version = hashlib.sha256("".join(style.key() for style in styles).encode()).hexdigest()[:16]
-        self._names = {style.name: frozenset(token.name for token in vocabulary.tokens(style.name)) for style in styles}
         self._cues: list[_Cue] = []
         # Token name -> cues that need it.
         self._needing: dict[str, list[int]] = {}
@@ -111,11 +116,6 @@ class StyleBook:
                 strength[complete.style] += complete.full_weight if of_wish else complete.weight
         share: Scores = strength / (strength + np.float32(1.0))
         return share
-
-    def names(self, style: str, found: Container[str]) -> bool:
-        """True when words name the style itself, not only something that speaks for it."""
-        own = self._names.get(style)
-        return bool(own) and all(name in found for name in own or ())
 
     def scores(self, evidence: Scores, vectors: Scores, style_vectors: Scores) -> Scores:
         """Cues and vectors together.

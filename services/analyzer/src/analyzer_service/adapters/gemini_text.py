@@ -61,6 +61,5 @@ class GeminiEmbedder:
 
     async def info(self) -> AdapterInfo:
         """Who answers, with what is known of the model."""
-        await self._watch.refresh()
         detail, end = self._watch.detail(self._model), self._watch.ends(self._model)
         return AdapterInfo("text_embedding", "gemini", False, self.model_id, detail, end)

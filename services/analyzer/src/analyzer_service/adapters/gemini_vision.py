@@ -111,7 +111,6 @@ class GeminiAnalyzer:
 
     async def info(self) -> AdapterInfo:
         """Who answers, with what is known of the model."""
-        await self._watch.refresh()
         detail, end = self._watch.detail(self._model), self._watch.ends(self._model)
         return AdapterInfo("vision", "gemini", False, self._model, detail, end)
 

@@ -48,6 +48,8 @@ class LocalAnalyzer:
         stones = ""
         if facts.stones.color and facts.stones.confidence >= _LEAST_CONFIDENCE:
             stones = _STONE_WORDS.get(facts.stones.color, f"{facts.stones.color} stones")
+            if facts.stones.pearls and facts.stones.color != "white":
+                stones += f" and {_STONE_WORDS['white']}"
         if not metal and not stones and not product_type:
             return CaptionDraft(warnings=("nothing could be measured on this picture; write the name by hand",))
         noun = product_type or "jewelry"

@@ -18,6 +18,8 @@ from analyzer_service.pixels.stones import Stones
 
 # A picture whose background is not plain, and views that disagree, are measured but not believed.
 _DOUBT = 0.5
+# How sure a colour of stones is that do not have the main colour, such as pearls beside rubies.
+_SECONDARY = 0.7
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ def _largest(metal: Metal, found: Stones) -> tuple[str, float]:
     second = ranked[1][1] if len(ranked) > 1 else 0.0
     if area < 1.3 * second:
         return "", 0.0
-    return name, metal.confidence if name == metal.color else found.confidence
+    if name == metal.color:
+        return name, metal.confidence
+    return name, found.confidence if name == found.color else min(found.confidence, _SECONDARY)
 
 
 def merge(views: Sequence[Facts]) -> Facts:

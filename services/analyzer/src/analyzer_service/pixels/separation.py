@@ -114,7 +114,7 @@ def _background(lab: Floats) -> tuple[Floats, bool]:
         used = near & border if turn < 4 else near
         if used.sum() < 30:
             used = border
-    plain = bool((distance[border] < _SMOOTH).mean() > 0.8)
+    plain = bool((distance[border] < _SMOOTH).mean() > 0.75)
     return (_terms(height, width) @ fit).reshape(height, width, 3).astype(np.float32), plain
 
 

@@ -1,0 +1,1 @@
+"""Marketplace workbooks, filled and validated."""

@@ -1,0 +1,1 @@
+"""Outside systems: the database of runs. Objects are kept through libs/objectstore."""

@@ -1,0 +1,161 @@
+"""Rows on their way into a run: collected outside of it, then moved in at one stroke.
+
+A request may bring thousands of rows. They are collected in a temporary table that no other process sees, which
+spills to disk when it grows, and enter the run in one short transaction: all of them or none.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from exporter_service.model import Finding, Role, Row, Severity, Variation
+from servicekit import errors
+
+_TABLE = """
+CREATE TEMP TABLE staged (
+    place INTEGER PRIMARY KEY, sku TEXT, texts TEXT, origins TEXT, findings TEXT, family TEXT, position INTEGER
+)
+"""
+_CHUNK = 200
+# Origins repeat: rows name them by number. Evidence may be another one in each cell; then it stands in the row.
+_KNOWN_ORIGINS = 5_000
+
+
+class Stage:
+    """Rows of one request. For use in one thread."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, shared: Mapping[str, str], shared_origins: Mapping[str, str]
+    ) -> None:
+        """`shared` holds the texts that all rows have unless they say otherwise, by field."""
+        self._connection = connection
+        self._known: dict[str, int] = {}
+        self._shared = packed(dict(shared))
+        self._shared_origins = self._origins(shared_origins)
+        self._chunk: list[tuple[str, str, str, str, str]] = []
+        self.count = 0
+        connection.execute("PRAGMA temp_store=FILE")
+        connection.execute(_TABLE)
+
+    def add(self, row: Row) -> None:
+        """Adds a row behind those that are here."""
+        self._chunk.append(
+            (
+                row.sku,
+                packed(row.texts),
+                self._origins(row.origins),
+                _findings(row.findings),
+                _family(row.family),
+            )
+        )
+        self.count += 1
+        if len(self._chunk) >= _CHUNK:
+            self._flush()
+
+    def move(self, run_id: str) -> list[int]:
+        """Moves the rows into a run, behind those that it has; a SKU that is there keeps its place, with the new row.
+
+        Returns:
+            The position of each row, from 0, in the order in which they were added.
+
+        Raises:
+            errors.FailedPrecondition: RUN_CLOSED.
+        """
+        self._flush()
+        connection = self._connection
+        connection.commit()
+        connection.execute("BEGIN IMMEDIATE")
+        changed = connection.execute(
+            "UPDATE runs SET revision = revision + 1, changed = ? WHERE id = ? AND closed IS NULL",
+            (datetime.now(UTC).isoformat(), run_id),
+        )
+        if changed.rowcount != 1:
+            raise errors.FailedPrecondition("the run is closed: start a new one", reason="RUN_CLOSED")
+        there = dict(connection.execute("SELECT sku, position FROM rows WHERE run_id = ?", (run_id,)).fetchall())
+        positions = []
+        for (sku,) in connection.execute("SELECT sku FROM staged ORDER BY place"):
+            positions.append(there.setdefault(sku, len(there)))
+        places = ((position, place) for place, position in enumerate(positions, start=1))
+        connection.executemany("UPDATE staged SET position = ? WHERE place = ?", places)
+        (number,) = connection.execute(
+            "SELECT coalesce(max(number), 0) + 1 FROM batches WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        connection.execute(
+            "INSERT INTO batches (run_id, number, texts, origins, known) VALUES (?, ?, ?, ?, ?)",
+            (run_id, number, self._shared, self._shared_origins, f"[{','.join(self._known)}]"),
+        )
+        connection.execute(
+            "INSERT OR REPLACE INTO rows (run_id, position, sku, batch, family, texts, origins, findings)"
+            " SELECT ?, position, sku, ?, family, texts, origins, findings FROM staged ORDER BY position",
+            (run_id, number),
+        )
+        connection.execute(
+            "DELETE FROM batches WHERE run_id = ? AND number NOT IN (SELECT batch FROM rows WHERE run_id = ?)",
+            (run_id, run_id),
+        )
+        connection.commit()
+        return positions
+
+    def _flush(self) -> None:
+        if self._chunk:
+            self._connection.executemany(
+                "INSERT INTO staged (sku, texts, origins, findings, family) VALUES (?, ?, ?, ?, ?)", self._chunk
+            )
+            self._chunk = []
+
+    def _origins(self, origins: Mapping[str, str]) -> str:
+        """Origins by field, each as its number among the known ones or in full; as JSON."""
+        known = self._known
+        parts = []
+        for name, origin in origins.items():
+            number = known.get(origin)
+            if number is None:
+                if len(known) >= _KNOWN_ORIGINS:
+                    parts.append(f"{_quoted(name)}:{origin}")
+                    continue
+                number = known[origin] = len(known)
+            parts.append(f"{_quoted(name)}:{number}")
+        return f"{{{','.join(parts)}}}"
+
+
+_names: dict[str, str] = {}
+
+
+def _quoted(name: str) -> str:
+    known = _names.get(name)
+    if known is None:
+        known = json.dumps(name, ensure_ascii=False)
+        if len(_names) < 10_000:
+            _names[name] = known
+    return known
+
+
+def packed(value: object) -> str:
+    """JSON without blanks."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _findings(findings: Iterable[Finding]) -> str:
+    found = [[f.sku, f.field, f.rule, f.severity.value, f.message, f.suggestion] for f in findings]
+    return packed(found) if found else "[]"
+
+
+def finding(told: list[str]) -> Finding:
+    """A finding as it was packed."""
+    sku, field, rule, severity, message, suggestion = told
+    return Finding(sku, field, rule, Severity(severity), message, suggestion)
+
+
+def _family(family: Variation) -> str:
+    if family.role is Role.ALONE and not family.group_id:
+        return ""
+    return packed([family.role.value, family.parent_sku, family.theme, family.group_id, family.size, family.color])
+
+
+def unpacked_family(told: str) -> Variation:
+    """A place in a family as it was packed."""
+    role, parent_sku, theme, group_id, size, color = json.loads(told)
+    return Variation(Role(role), parent_sku, theme, group_id, size, color)

@@ -1,0 +1,222 @@
+"""Rows of products written into a worksheet's XML.
+
+Only the rows that take products change. What stands before and after them (views, column widths, drop-downs,
+conditional formats, extensions) is copied byte for byte, except the one attribute that tells how far the sheet reaches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from exporter_service.xlsx import cells
+from exporter_service.xlsx.scanning import OldRow, Scanned, Styles
+from servicekit import errors
+
+Kind = Literal["text", "number", "date"]
+Texts = Mapping[str, str]
+"""Texts by the key of their slot."""
+
+_DIMENSION = re.compile(rb'(<(?:\w+:)?dimension\b[^>]*?\bref=")([^"]*)(")')
+# Stands for the row's number in prepared XML; no text that may be written holds it.
+_ROW = "\0"
+# Short texts repeat (drop-downs, constants): their XML is kept. Bounded so that copy does not fill it.
+_CACHED_LENGTH = 64
+_CACHED_TEXTS = 20_000
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A column of the sheet that is written.
+
+    Attributes:
+        key: under which texts come for it.
+        column: from 1.
+        kind: "number": texts that are numbers become number cells; "date": ISO dates become numbers of days.
+    """
+
+    key: str
+    column: int
+    kind: Kind = "text"
+
+
+class _Layout:
+    """The cells of rows that look alike: those that take texts, and empty ones that are only styled."""
+
+    def __init__(self, prefix: str, slots: Sequence[Slot], styles: Mapping[int, str], there: Styles) -> None:
+        """`styles` are those that new cells take, `there` the cells that the row has already."""
+        own = dict(there)
+        order = sorted({*own, *(slot.column for slot in slots)})
+        at = {column: place for place, column in enumerate(order)}
+        self.empty = [f"{_head(prefix, column, own[column])}/>" if column in own else "" for column in order]
+        self.places = [at[slot.column] for slot in slots]
+        self.heads = [_head(prefix, slot.column, own.get(slot.column) or styles.get(slot.column, "")) for slot in slots]
+        self.prepared: dict[int, list[str]] = {}
+
+
+def _head(prefix: str, column: int, style: str) -> str:
+    """`<c r="AB` + row number + `" s="7"`."""
+    styled = f' s="{style}"' if style else ""
+    return f'<{prefix}c r="{cells.letters(column)}{_ROW}"{styled}'
+
+
+class Filler:
+    """Fills one sheet."""
+
+    def __init__(
+        self,
+        sheet: Scanned,
+        data_row: int,
+        slots: Sequence[Slot],
+        serial: Callable[[str], str | None],
+        shared: Mapping[int, Texts],
+    ) -> None:
+        """
+        Args:
+            sheet: what `scan` found.
+            data_row: first row that is written, from 1.
+            slots: columns in ascending order.
+            serial: number of days of a date's text; None if it is none.
+            shared: texts that rows of a batch have unless they say otherwise, by the batch's number.
+        """
+        self._sheet = sheet
+        self._data_row = data_row
+        self._slots = slots
+        self._serial = serial
+        self._shared = shared
+        self._index = {slot.key: number for number, slot in enumerate(slots)}
+        known: dict[Kind, dict[str, str]] = {"text": {}, "number": {}, "date": {}}
+        self._known = [known[slot.kind] for slot in slots]
+        first = sheet.rows.get(data_row)
+        there = () if first is None else _styles(sheet, first)
+        # A row beyond the template looks like its first one.
+        self._styles = sheet.column_styles | {column: style for column, style in there if style}
+        self._layouts: dict[Styles, _Layout] = {}
+
+    def stream(self, rows: Iterable[tuple[int, Texts]], count: int) -> Iterator[bytes]:
+        """Yields the worksheet's XML with `rows` written. Memory stays that of a chunk.
+
+        Args:
+            rows: number of the batch, and the texts in which a row differs from what the batch shares: each
+                `cells.clean` and within `cells.MAX_TEXT`; "" leaves the cell as it is in the template.
+            count: how many rows there are; the sheet tells its reach before they come.
+
+        Raises:
+            errors.ResourceExhausted: SHEET_FULL.
+        """
+        if self._data_row + count - 1 > cells.MAX_ROWS:
+            raise errors.ResourceExhausted("the sheet is full: start another run", reason="SHEET_FULL")
+        sheet = self._sheet
+        last = self._slots[-1].column if self._slots else 1
+        yield _with_reach(sheet.head, last, self._data_row + count - 1)
+        chunk: list[str] = []
+        size = 0
+        number = self._data_row
+        for batch, texts in rows:
+            text = self._row(number, batch, texts)
+            chunk.append(text)
+            size += len(text)
+            number += 1
+            if size > _CHUNK:
+                yield "".join(chunk).encode()
+                chunk, size = [], 0
+        yield "".join(chunk).encode()
+        yield sheet.tail(number)
+
+    def _row(self, number: int, batch: int, texts: Texts) -> str:
+        old = self._sheet.rows.get(number)
+        prefix = self._sheet.prefix
+        there: Styles = ()
+        if old is None:
+            start = f'<{prefix}row r="{number}">'
+        elif old.styles is not None:
+            start, there = self._sheet.row_start(old), old.styles
+        else:
+            return self._mixed(number, old, {**self._shared.get(batch, {}), **texts})
+        body = "".join(self._pieces(self._layout(there), batch, texts))
+        return f"{start}{body.replace(_ROW, str(number))}</{prefix}row>"
+
+    def _layout(self, there: Styles) -> _Layout:
+        layout = self._layouts.get(there)
+        if layout is None:
+            layout = _Layout(self._sheet.prefix, self._slots, self._styles, there)
+            if len(self._layouts) > 1000:
+                self._layouts.clear()
+            self._layouts[there] = layout
+        return layout
+
+    def _pieces(self, layout: _Layout, batch: int, texts: Texts) -> list[str]:
+        prepared = layout.prepared.get(batch)
+        if prepared is None:
+            prepared = layout.empty.copy()
+            self._put(prepared, layout, self._shared.get(batch, {}))
+            layout.prepared[batch] = prepared
+        pieces = prepared.copy()
+        self._put(pieces, layout, texts)
+        return pieces
+
+    def _put(self, pieces: list[str], layout: _Layout, texts: Texts) -> None:
+        index, known, heads, places = self._index, self._known, layout.heads, layout.places
+        for key, text in texts.items():
+            slot = index.get(key)
+            if slot is None:
+                continue
+            if text:
+                pieces[places[slot]] = heads[slot] + (known[slot].get(text) or self._content(slot, text))
+            else:
+                pieces[places[slot]] = layout.empty[places[slot]]
+
+    def _mixed(self, number: int, old: OldRow, texts: Texts) -> str:
+        """A row that holds something already: what is written takes its place, but for formulas."""
+        there = self._sheet.cells(old)
+        merged = {column: cell.xml for column, cell in there.items()}
+        for slot, known in zip(self._slots, self._known, strict=True):
+            text = texts.get(slot.key, "")
+            cell = there.get(slot.column)
+            if text and not (cell and cell.formula):
+                style = (cell.style if cell else "") or self._styles.get(slot.column, "")
+                head = _head(self._sheet.prefix, slot.column, style).replace(_ROW, str(number))
+                content = known.get(text) or self._content(self._index[slot.key], text)
+                merged[slot.column] = head + content
+        body = "".join(merged[column] for column in sorted(merged))
+        return f"{self._sheet.row_start(old)}{body}</{self._sheet.prefix}row>"
+
+    def _content(self, slot: int, text: str) -> str:
+        kind = self._slots[slot].kind
+        number: str | None = None
+        if kind == "number":
+            number = text if cells.is_number(text) else None
+        elif kind == "date":
+            number = self._serial(text)
+        content = self._qualified(cells.text_content(text) if number is None else cells.number_content(number))
+        known = self._known[slot]
+        if len(text) <= _CACHED_LENGTH and len(known) < _CACHED_TEXTS:
+            known[text] = content
+        return content
+
+    def _qualified(self, content: str) -> str:
+        """Gives element names the prefix that the template's own have; most have none."""
+        if not self._sheet.prefix:
+            return content
+        return re.sub(r"(</?)(is|t|v|c)(?=[ >])", rf"\g<1>{self._sheet.prefix}\g<2>", content)
+
+
+def _styles(sheet: Scanned, row: OldRow) -> Styles:
+    if row.styles is not None:
+        return row.styles
+    return tuple((column, cell.style) for column, cell in sheet.cells(row).items())
+
+
+def _with_reach(head: bytes, last_column: int, last_row: int) -> bytes:
+    """Lets the dimension reach over the cells that are written."""
+
+    def widened(match: re.Match[bytes]) -> bytes:
+        corner = match[2].decode().rpartition(":")[2]
+        column = max(cells.column_number(corner), last_column)
+        row = max(int(re.sub(r"\D", "", corner) or 1), last_row)
+        return match[1] + f"A1:{cells.letters(column)}{row}".encode() + match[3]
+
+    return _DIMENSION.sub(widened, head, count=1)
