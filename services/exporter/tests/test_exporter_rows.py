@@ -27,6 +27,7 @@ from exporter_service.model import (
 )
 from exporter_service.profiles import Profiles, by_field
 from exporter_service.settings import PROFILES
+from exporter_service.settling import rules_of
 from exporter_service.suggesting import nearest, number_within
 from exporter_service.templates import Templates
 from servicekit import errors
@@ -73,7 +74,7 @@ async def check(templates: Templates) -> Check:
     ) -> Checked:
         whole = Product("S-1", fields=values, **product)  # type: ignore[arg-type]
         merger = Merger(listing, seller, by_field(listing, profile or {}))
-        checker = Checker(listing, columns[listing.code], merger)
+        checker = Checker(listing, columns[listing.code], merger, rules_of(listing, columns[listing.code]))
         row = checker.check(whole, merger.merge(whole))
         origins = checker.shared_origins | dict(row.origins)
         texts = checker.whole(row)

@@ -127,11 +127,11 @@ def _orders(rows: Iterable[Mapping[str, Any]], known: Set[str]) -> tuple[ValueOr
     return tuple(order for order in orders if {order.lower, order.upper} <= known)
 
 
-def _spellings(path: Path) -> dict[tuple[str, str], tuple[str, ...]]:
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
+def _spellings(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
     for row in _rows(path):
-        key = (row["field"], row["value"])
-        found[key] = (*found.get(key, ()), row["also"])
+        values = found.setdefault(row["field"], {})
+        values[row["value"]] = (*values.get(row["value"], ()), row["also"])
     return found
 
 

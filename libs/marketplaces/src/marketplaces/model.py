@@ -223,9 +223,13 @@ class Listing:
     tax_rates: tuple[TaxRate, ...] = ()
     price_orders: tuple[ValueOrder, ...] = ()
     date_orders: tuple[ValueOrder, ...] = ()
-    spellings: Mapping[tuple[str, str], tuple[str, ...]] = dataclass_field(default_factory=dict)
+    spellings: Mapping[str, Mapping[str, tuple[str, ...]]] = dataclass_field(default_factory=dict)
     extras: tuple[Field, ...] = ()
     aliases: tuple[Alias, ...] = ()
+
+    def spellings_of(self, field: str) -> Mapping[str, tuple[str, ...]]:
+        """Other spellings of a field's values, by value."""
+        return self.spellings.get(field, {})
 
     @cached_property
     def names(self) -> Names:

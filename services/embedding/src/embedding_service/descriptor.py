@@ -49,10 +49,10 @@ _WEIGHTS = {"edges": 1.0, "luma": 0.7, "chroma": 1.0, "colours": 2.5, "backgroun
 
 def describe(image: Image.Image) -> NDArray[np.float32]:
     """The descriptor of an upright RGB picture: float32 (512,); never the zero vector."""
-    ground = _background(_planes(image.resize((_SQUARE, _SQUARE), Image.Resampling.BILINEAR)))
     small = _shrunk(image)
     seen = _planes(small)
-    salience = _salience(seen)
+    ground = _background(seen)
+    salience = _salience(seen, ground)
     box = _product_box(salience, image.width / small.width, image.height / small.height)
     luma, blue, red = _planes(_square(image, box))
     gain = 200.0 / (ground[0] + 20.0)
@@ -91,13 +91,12 @@ def _background(planes: tuple[Plane, ...]) -> tuple[float, ...]:
     return tuple(float(np.median(plane[~inner])) for plane in planes)
 
 
-def _salience(planes: tuple[Plane, Plane, Plane]) -> Plane:
+def _salience(planes: tuple[Plane, Plane, Plane], ground: tuple[float, ...]) -> Plane:
     """How much each pixel looks like product: edges above the noise, colour unlike the border's."""
-    _, blue0, red0 = _background(planes)
     across, down = _gradient(planes[0])
     edges = np.hypot(across, down)
     strong = max(float(np.quantile(edges, 0.995)), 1.0)
-    colour = np.hypot(planes[1] - blue0, planes[2] - red0)
+    colour = np.hypot(planes[1] - ground[1], planes[2] - ground[2])
     salience: Plane = np.maximum(0.0, edges - 0.12 * strong) / strong + np.maximum(0.0, colour - 6.0) / 64.0
     return salience
 
@@ -182,25 +181,35 @@ def _chroma(blue: Plane, red: Plane) -> Plane:
 
 def _colours(planes: tuple[Plane, Plane, Plane], salience: Plane, ground: tuple[float, ...]) -> Plane:
     """Square roots of the shares of hues, pale and strong, and of greys in the product: (43,)."""
+    seen = salience > 0.0
+    product = np.minimum(1.0, salience[seen] * 4.0)
     gain = 200.0 / (ground[0] + 20.0)
-    blue, red = (planes[1] - ground[1]) * gain, (planes[2] - ground[2]) * gain
+    blue, red = (planes[1][seen] - ground[1]) * gain, (planes[2][seen] - ground[2]) * gain
     colourfulness = np.hypot(blue, red)
     hue = np.mod(np.arctan2(red, blue), 2 * np.pi) * (_HUES / (2 * np.pi))
-    product = np.minimum(1.0, salience * 4.0)
     coloured = product * np.clip(colourfulness / 24.0, 0.0, 1.0)
     strong = np.clip((colourfulness - 30.0) / 30.0, 0.0, 1.0)
-    shades = np.log((planes[0] + 16.0) / (ground[0] + 16.0))
-    shade = np.clip((shades + 1.6) * 3.3, 0.0, _GREYS - 1.0).ravel()
-    hues = [coloured * _circular(hue, index, _HUES) for index in range(_HUES)]
+    shades = np.log((planes[0][seen] + 16.0) / (ground[0] + 16.0))
+    shade = np.clip((shades + 1.6) * 3.3, 0.0, _GREYS - 1.0)
     masses = np.concatenate(
         [
-            [(mass * (1.0 - strong)).sum() for mass in hues],
-            [(mass * strong).sum() for mass in hues],
-            _soft_bins(shade, _GREYS) @ (product - coloured).ravel(),
+            _histogram(hue, coloured * (1.0 - strong), _HUES),
+            _histogram(hue, coloured * strong, _HUES),
+            _histogram(shade, product - coloured, _GREYS),
         ]
     )
     shares: Plane = np.sqrt(masses / (masses.sum() + 1e-9))
     return shares
+
+
+def _histogram(positions: Plane, weights: Plane, count: int) -> Plane:
+    """Weights by bin, each shared by the two nearest bins; the last one's neighbour is the first."""
+    below = np.floor(positions)
+    upper = positions - below
+    index = below.astype(np.int64)
+    return np.bincount(index % count, weights * (1.0 - upper), count) + np.bincount(
+        (index + 1) % count, weights * upper, count
+    )
 
 
 def _spectrum(plane: Plane, count: int) -> Plane:

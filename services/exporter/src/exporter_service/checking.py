@@ -14,7 +14,7 @@ import marketplaces
 from exporter_service import taxing
 from exporter_service.merging import Candidate, Merged, Merger
 from exporter_service.model import Column, Finding, Product, Role, Row, Severity
-from exporter_service.settling import rules_of
+from exporter_service.settling import ColumnRules
 from exporter_service.xlsx import cells as xlsx
 
 MAX_SKU = 200
@@ -26,12 +26,18 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
 class Checker:
     """Settles the cells of one template. What is the same for all products of a request is settled once."""
 
-    def __init__(self, listing: marketplaces.Listing, columns: Mapping[str, Column], merger: Merger) -> None:
-        """`columns` by the name under which values reach them."""
+    def __init__(
+        self,
+        listing: marketplaces.Listing,
+        columns: Mapping[str, Column],
+        merger: Merger,
+        rules: Mapping[str, ColumnRules],
+    ) -> None:
+        """`columns` by the name under which values reach them, and the rules of each."""
         self.listing = listing
         self.columns = columns
         self._merger = merger
-        self._rules = rules_of(listing, columns)
+        self._rules = rules
         self.shared: dict[str, str] = {}
         self.shared_origins: dict[str, str] = {}
         self._shared_findings: dict[str, tuple[Finding, ...]] = {}

@@ -8,13 +8,20 @@ from typing import Protocol
 
 from exporter_service import checking, families
 from exporter_service.checking import Checker
+from exporter_service.keeping import Kept
 from exporter_service.merging import Merger
 from exporter_service.model import Finding, Product, Role, Row, SellerValue, Severity, Template, Variation
+from exporter_service.settling import ColumnRules, rules_of
 from servicekit import deadlines
 
 MAX_FINDINGS = 20_000
 """Most findings that an answer holds; the review copy has all of them."""
 _LOOK_AT_CLOCK = 64
+
+
+# What a column takes is the same for every request; weighed as what its known values may take at most.
+_RULES_BYTES = 256 * 1024 * 1024
+_rules: Kept[Template, dict[str, ColumnRules]] = Kept(_RULES_BYTES, lambda rules: 100_000 * len(rules))
 
 
 class Taker(Protocol):
@@ -62,7 +69,8 @@ class Preparation:
         self._there = there
         groups = families.Groups(self._listing, self._columns, there.values())
         self._merger = Merger(self._listing, seller_values, profile, groups)
-        self._checker = Checker(self._listing, self._columns, self._merger)
+        rules = _rules.get(template, lambda: rules_of(self._listing, self._columns))
+        self._checker = Checker(self._listing, self._columns, self._merger, rules)
 
     @property
     def shared(self) -> Mapping[str, str]:

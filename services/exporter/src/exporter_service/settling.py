@@ -14,8 +14,9 @@ from exporter_service.suggesting import Options, number_within, shortened
 from exporter_service.xlsx import cells as xlsx
 
 Settled = tuple[str, tuple[Finding, ...]]
-# Few values repeat often; copy and addresses do not, and are not kept beyond this many values of a column.
-_KNOWN = 2_000
+# Few values repeat often, and they are short; copy and addresses do not. Kept for each column, as long as its template.
+_KNOWN = 300
+_KNOWN_LENGTH = 64
 
 
 class ColumnRules:
@@ -26,8 +27,7 @@ class ColumnRules:
         self.column = column
         self._listing = listing
         self._kind = column.kind
-        spellings = {value: others for (name, value), others in listing.spellings.items() if name == field.name}
-        self._options = Options(column.allowed_values, spellings) if column.allowed_values else None
+        self._options = Options(column.allowed_values, listing.spellings_of(field.name))
         self._soft_limit = listing.copy.title_limit if field.name == listing.copy.title_field else 0
         self._minimum = Decimal(column.minimum) if column.minimum else None
         self._maximum = Decimal(column.maximum) if column.maximum else None
@@ -39,7 +39,7 @@ class ColumnRules:
         if known is None:
             found: list[Finding] = []
             known = (self._settle(candidate.values, found), tuple(found))
-            if len(self._known) < _KNOWN:
+            if len(self._known) < _KNOWN and len(known[0]) <= _KNOWN_LENGTH:
                 self._known[candidate.values] = known
         return self._with_offers(candidate, known) if known[1] and candidate.value is not None else known
 
@@ -47,7 +47,7 @@ class ColumnRules:
         """What whoever answered would take instead comes before what is merely spelled alike."""
         offered = candidate.value.suggestions if candidate.value else ()
         options = self._options
-        allowed = next((offer for offer in offered if options is not None and offer in options), "")
+        allowed = next((offer for offer in offered if offer in options), "")
         if not allowed:
             return settled
         text, findings = settled
@@ -60,7 +60,7 @@ class ColumnRules:
             plural = "s" if most > 1 else ""
             self._add(found, "max_values", f"takes {most} value{plural}; the first are kept", Severity.WARNING)
             texts = texts[:most]
-        if self._options is not None:
+        if self._options:
             texts = [option for option in (self._option(self._options, text, found) for text in texts) if option]
         settle = _BY_KIND.get(self._kind)
         if settle is not None:

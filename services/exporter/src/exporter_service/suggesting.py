@@ -29,6 +29,10 @@ class Options:
             self._folded.setdefault(_folded(value), value)
         self._spellings = {_folded(value): tuple(others) for value, others in spellings.items()}
 
+    def __bool__(self) -> bool:
+        """Whether there are any; a column without takes all values."""
+        return bool(self.values)
+
     def __contains__(self, text: str) -> bool:
         return text in self._exact
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from servicekit import errors
 
 Vector = NDArray[np.float32]
 """One embedding, shape (dimension,), not normalised."""
@@ -66,7 +68,8 @@ class Print:
     """What of a picture is compared without a model; hashes have 256 bits.
 
     ``colors`` has the mean Cb and Cr of a 6 x 6 grid over the product's box. The mirrored values are
-    needed of the picture asked about only.
+    needed of the picture asked about only. ``version`` is that of the algorithms: a re-index makes older prints
+    anew.
     """
 
     sha_bytes: str
@@ -79,13 +82,15 @@ class Print:
     box: int
     box_mirrored: int
     colors: bytes
+    version: int = 1
 
 
 @dataclass(frozen=True)
 class Row:
     """A stored picture: one row of the collection, one object in a bucket.
 
-    ``created`` is in milliseconds since 1970, UTC; ``norm`` is the L2 norm of the vector.
+    ``created`` is in milliseconds since 1970, UTC; ``norm`` is the L2 norm of the vector. ``original_key`` is set
+    where the object is a JPEG made of a file that browsers do not show; the file as it came lies there.
     """
 
     id: str
@@ -99,6 +104,7 @@ class Row:
     original_name: str
     created: int
     norm: float
+    original_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,12 @@ class Embedder(Protocol):
         """The vector of a picture and the model it belongs to. Raises what the service raises."""
         ...
 
+    async def embed_bulk(
+        self, images: Sequence[bytes]
+    ) -> tuple[list[Vector | errors.ServiceError], EmbeddingModel]:
+        """A vector, or why there is none, for each picture; waits behind pictures that people wait for."""
+        ...
+
     async def embed_text(self, text: str) -> tuple[Vector, EmbeddingModel]:
         """The vector of a text. Raises ``errors.Unimplemented`` without a text tower."""
         ...
@@ -188,7 +200,7 @@ class Embedder(Protocol):
 class VectorStore(Protocol):
     """Rows with vectors, one collection ("space") per model, read with strong consistency.
 
-    Every method raises ``errors.Unavailable`` when the store is down, slow or refuses.
+    Only rows of the buckets that the configuration names are read. Every method raises ``errors.Unavailable`` when the store is down, slow or refuses.
     """
 
     @property
@@ -217,12 +229,16 @@ class VectorStore(Protocol):
         """The rows that exist of those asked for, at most 1,000."""
         ...
 
-    async def vector(self, space: str, row_id: str) -> Vector | None:
-        """The vector of a row."""
+    async def vectors(self, space: str, ids: Collection[str]) -> dict[str, Vector]:
+        """The vectors of the rows that exist of those asked for, at most 1,000."""
         ...
 
     async def find(self, space: str, where: Filter, limit: int) -> list[Row]:
         """Rows that pass the filter, in no order."""
+        ...
+
+    def scan(self, space: str, bucket: str) -> AsyncIterator[list[Row]]:
+        """Every row of a bucket, in pages and in no order. Rows written meanwhile may or may not be among them."""
         ...
 
     async def search(self, space: str, vector: Vector, where: Filter, limit: int) -> list[Neighbour]:
@@ -251,6 +267,14 @@ class VectorStore(Protocol):
 
     async def unmark(self, mark: Mark) -> None:
         """Removes a mark; safe to repeat."""
+        ...
+
+    async def note(self, name: str) -> Mapping[str, object] | None:
+        """What was noted under a name: the state of long work, kept beside the rows."""
+        ...
+
+    async def set_note(self, name: str, value: Mapping[str, object] | None) -> None:
+        """Notes something of at most 4 KiB as JSON under a name, or forgets it."""
         ...
 
     async def close(self) -> None:

@@ -1,23 +1,28 @@
-"""How a row lies in a Milvus collection."""
+"""How a row lies in a Milvus collection, and how rows of older schemas become rows of this one."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pymilvus import CollectionSchema, DataType, MilvusClient
 
 from vision_index_service.model import Filter, Print, Row, Vector
 
-SCHEMA_VERSION = 1
-"""Part of the collections' names: a new version is a new collection beside the old one."""
+SCHEMA_VERSION = 2
+"""Part of the collections' names. Raising it needs an entry in ``UPGRADES``; see ``milvus_migration``.
+
+1: the first. 2: one partition per bucket, ``original_key``, ``print_version``.
+"""
 VECTOR = "vector"
 _STRINGS = {  # column: most bytes
     "url": 4096,
     "bucket": 64,
     "object_key": 1024,
+    "original_key": 1024,
     "website": 64,
     "sha_bytes": 64,
     "sha_pixels": 64,
@@ -34,22 +39,45 @@ _STRINGS = {  # column: most bytes
 _NUMBERS = {
     "width": DataType.INT64,
     "height": DataType.INT64,
+    "print_version": DataType.INT64,
     "created": DataType.INT64,
     "norm": DataType.DOUBLE,
 }
-_FILTERED = ("bucket", "object_key", "sha_pixels")
+_FILTERED = ("object_key", "sha_pixels")
 COLUMNS = ["id", *_STRINGS, *_NUMBERS]
 ID_BYTES = 64
 
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda entity: {**entity, "original_key": "", "print_version": 1},
+}
+"""What makes an entity of the next schema of one of this version."""
 
-def collection_name(base: str, model_id: str) -> str:
+
+def collection_name(base: str, model_id: str, version: int = SCHEMA_VERSION) -> str:
     """``{base}_{8 hex digits of the model's id}_v{schema}``."""
-    return f"{base}_{hashlib.sha256(model_id.encode()).hexdigest()[:8]}_v{SCHEMA_VERSION}"
+    return f"{base}_{hashlib.sha256(model_id.encode()).hexdigest()[:8]}_v{version}"
+
+
+def partition_name(bucket: str) -> str:
+    """The partition of a bucket's rows. Milvus takes fewer characters than S3 does."""
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", bucket)
+    return f"b_{plain}" if plain == bucket else f"b_{plain}_{hashlib.sha256(bucket.encode()).hexdigest()[:8]}"
+
+
+def partitions(where: Filter, buckets: Iterable[str]) -> list[str]:
+    """The partitions that rows which pass the filter can lie in, of those of the buckets."""
+    return [
+        partition_name(bucket)
+        for bucket in buckets
+        if bucket != where.not_bucket and where.bucket in (None, bucket)
+    ]
 
 
 def schema(dimension: int) -> CollectionSchema:
     """The collection's columns; ``id`` is the key."""
-    made = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    made = MilvusClient.create_schema(
+        auto_id=False, enable_dynamic_field=False, description=f"pictures, schema {SCHEMA_VERSION}"
+    )
     made.add_field("id", DataType.VARCHAR, is_primary=True, max_length=ID_BYTES)
     for name, size in _STRINGS.items():
         made.add_field(name, DataType.VARCHAR, max_length=size)
@@ -80,6 +108,7 @@ def to_entity(row: Row, vector: Vector) -> dict[str, Any]:
         "url": row.url,
         "bucket": row.bucket,
         "object_key": row.key,
+        "original_key": row.original_key,
         "website": row.website,
         "sha_bytes": seen.sha_bytes,
         "sha_pixels": seen.sha_pixels,
@@ -90,6 +119,7 @@ def to_entity(row: Row, vector: Vector) -> dict[str, Any]:
         "colors": seen.colors.hex(),
         "width": seen.width,
         "height": seen.height,
+        "print_version": seen.version,
         "content_type": seen.content_type,
         "model_id": row.model_id,
         "sku": row.sku,
@@ -119,23 +149,31 @@ def to_row(entity: Mapping[str, Any]) -> Row:
             box=int(entity["hash_box"], 16),
             box_mirrored=int(entity["hash_box_mirrored"], 16),
             colors=bytes.fromhex(entity["colors"]),
+            version=entity["print_version"],
         ),
         model_id=entity["model_id"],
         sku=entity["sku"],
         original_name=entity["original_name"],
         created=entity["created"],
         norm=entity["norm"],
+        original_key=entity["original_key"],
     )
 
 
 def expression(where: Filter) -> str:
-    """The filter in Milvus's language; strings are quoted, so that no value can say more than itself."""
+    """The filter in Milvus's language, without what ``partitions`` says.
+
+    Strings are quoted, so that no value can say more than itself.
+    """
     terms = [
-        ("bucket ==", where.bucket),
-        ("bucket !=", where.not_bucket),
         ("object_key ==", where.key),
         ("sha_pixels ==", where.sha_pixels),
         ("created >=", where.created_from),
         ("created <", where.created_before),
     ]
     return " and ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in terms if value is not None)
+
+
+def id_range(low: str, high: str | None) -> str:
+    """Ids from ``low`` up to, not including, ``high``; both of hex digits."""
+    return f'id >= "{low}"' + (f' and id < "{high}"' if high is not None else "")
