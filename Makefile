@@ -48,7 +48,8 @@ up: setup  ## Keep the system running, with one log; Ctrl-C stops it
 	@exec $(BIN)/python -m jewelry_local up
 
 test: setup  ## Every test that needs no outside service
-	@$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile libs services deploy/local
+	@$(BIN)/python -m pytest -m 'not slow' tests
 
 lint: setup $(BUF)  ## Style, types, contracts and import rules
 	@$(BIN)/ruff check .

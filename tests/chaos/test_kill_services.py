@@ -10,8 +10,6 @@ import pytest
 
 from tests.system import System, photo, running_system, upload
 
-pytestmark = pytest.mark.xdist_group("system")
-
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:

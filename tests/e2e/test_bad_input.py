@@ -10,8 +10,6 @@ from PIL import Image
 
 from tests.system import System, photo, upload
 
-pytestmark = pytest.mark.xdist_group("system")
-
 JPEG = photo("ALY-EAR-001").read_bytes()
 
 

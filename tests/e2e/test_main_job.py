@@ -12,8 +12,6 @@ from PIL import Image
 
 from tests.system import photo, upload
 
-pytestmark = pytest.mark.xdist_group("system")
-
 CODES = {
     "ALY-EAR-002": ("ama_ear", "fli_ear", "mee_ear", "sho_ear"),
     "ALY-NEC-001": ("ama_nec", "fli_nec", "mee_nec"),

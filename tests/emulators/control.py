@@ -30,6 +30,7 @@ class FaultKind(StrEnum):
     REVOKED = "revoked"
     REFUSAL = "refusal"
     CONTENT_FILTER = "content_filter"
+    OTHER_PRODUCT = "other_product"
 
 
 class Fault(BaseModel):

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from tests.emulators.control import Control, Fault, FaultKind
 from tests.emulators.gateway import Call, Refusals, handle
-from tests.emulators.pictures import decodable, made_picture
+from tests.emulators.pictures import decodable, edited_picture
 from tests.emulators.schemas import Filler, strict_problem
 
 Json = dict[str, Any]
@@ -143,6 +143,7 @@ class _OpenAI:
         async with request.form() as form:
             model = str(form.get("model", ""))
             count = int(str(form.get("n") or 1))
+            prompt, size = str(form.get("prompt") or ""), _size(str(form.get("size") or "auto"))
             files = [
                 await item.read()
                 for name, item in form.multi_items()
@@ -156,10 +157,17 @@ class _OpenAI:
                 return _unknown(model)
             if not files or good != len(files):
                 return _invalid("Invalid image file or mode for image.")
+            if not 0 < len(prompt) <= 32_000:
+                return _invalid("The prompt must have 1 to 32000 characters.")
+            if size is None:
+                return _invalid("Invalid size: use WIDTHxHEIGHT with multiples of 16 and a shape of at most 3:1.")
             if fault is not None and fault.kind in (FaultKind.REFUSAL, FaultKind.CONTENT_FILTER):
                 message = "Your request was rejected by the safety system."
                 return _error(400, message, "image_generation_user_error", "moderation_blocked")
-            made = [made_picture(call.seed + index) for index in range(count)]
+            faithful = fault is None or fault.kind is not FaultKind.OTHER_PRODUCT
+            made = [edited_picture(files[0], call.seed + index, size, faithful=faithful) for index in range(count)]
+            if fault is not None and fault.kind in (FaultKind.BROKEN_JSON, FaultKind.TRUNCATED):
+                made = [item[: len(item) // 2] for item in made]
             usage = {
                 "input_tokens": 300 * good, "output_tokens": 1000 * count, "total_tokens": 300 * good + 1000 * count,
                 "input_tokens_details": {"image_tokens": 300 * good, "text_tokens": 0},
@@ -168,6 +176,18 @@ class _OpenAI:
             return JSONResponse({"created": int(time.time()), "data": data, "output_format": "png", "usage": usage})
 
         return await handle(self._control, _REFUSALS, call, answer)
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    """The size asked for; None where the models do not take it."""
+    if text == "auto":
+        return 1024, 1024
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        return None
+    sides = int(width), int(height)
+    fits = all(side % 16 == 0 and 256 <= side <= 3840 for side in sides) and max(sides) <= 3 * min(sides)
+    return sides if fits else None
 
 
 def _without_boundary(request: Request, body: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 
 from tests import emulators
 from tests.emulators import Emulator
+from tests.emulators.pictures import AI_SOURCE_TYPE
 
 VISION, EMBEDDING, IMAGE_MODEL = "gemini-3.8-flash", "gemini-embedding-2", "gemini-3.1-flash-image"
 SCHEMA: dict[str, Any] = {
@@ -286,6 +288,13 @@ def test_openai_edits_pictures(openai_: Emulator) -> None:
     assert len(one.data or []) == 1
     assert len(two.data or []) == 2
     assert [entry.images for entry in openai_.log] == [1, 2]
+    tall = client.images.edit(model="gpt-image-2.6-flare", image=files[0], prompt="on marble", size="1024x1536")
+    made = base64.b64decode((tall.data or [])[0].b64_json or "")
+    assert Image.open(io.BytesIO(made)).size == (1024, 1536)
+    assert b"caBX" in made
+    assert AI_SOURCE_TYPE.encode() in made
+    with pytest.raises(openai.BadRequestError):
+        client.images.edit(model="gpt-image-2.6-flare", image=files[0], prompt="on marble", size="1000x1000")
     with pytest.raises(openai.BadRequestError):
         client.images.edit(model="gpt-image-2.6-flare", image=("a.jpg", b"no picture", "image/jpeg"), prompt="x")
 

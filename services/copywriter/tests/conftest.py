@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from copywriter_service.adapters.cache_sql import SqlCache
+from copywriter_service.adapters.openai_account import OpenAIAccount
 from copywriter_service.adapters.openai_writer import OpenAIOptions, OpenAIWriter
 from copywriter_service.adapters.retries import RetryPolicy
 from copywriter_service.copywriter import Copywriter
 from copywriter_service.domain import Attribute, Order
+from copywriter_service.settings import Settings
 from tests.emulators import Emulator, openai
 
 WriterFactory = Callable[..., OpenAIWriter]
@@ -57,21 +59,26 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 async def make_writer(emulator: Emulator) -> AsyncIterator[WriterFactory]:
-    """Real writers against the emulated provider; keyword arguments are those of OpenAIOptions."""
+    """Real writers against the emulated provider; keyword arguments are those of OpenAIOptions, key and base URL."""
     made: list[OpenAIWriter] = []
 
-    def make(**changes: Any) -> OpenAIWriter:
+    def make(*, api_key: str = "key-a", base_url: str = "", **changes: Any) -> OpenAIWriter:
         policy = RetryPolicy(attempts=2, attempt_seconds=1.0, first_wait=0.02, longest_wait=0.5)
-        details: dict[str, Any] = {
-            "api_key": "key-a", "model": "gpt-6-luna", "image_model": "gpt-image-2.6-flare", "base_url": emulator.url,
-            "policy": policy,
-        }  # fmt: skip
-        made.append(OpenAIWriter(OpenAIOptions(**{**details, **changes})))
+        options = OpenAIOptions(**{"model": "gpt-6-luna", "policy": policy, **changes})
+        account = OpenAIAccount(api_key, (options.model,), base_url or emulator.url)
+        made.append(OpenAIWriter(account, options))
         return made[-1]
 
     yield make
     for writer in made:
         await writer.close()
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings know nothing of the machine's environment."""
+    for name in (*Settings.model_fields, "bucket_map", "aws_default_region"):
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture(scope="session")

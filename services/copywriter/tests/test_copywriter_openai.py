@@ -11,16 +11,20 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
+import openai
 import pytest
 from PIL import Image
 
+import marketplaces
 from copywriter_service import prompts
 from copywriter_service.adapters import openai_errors
-from copywriter_service.adapters.openai_writer import OpenAIWriter
+from copywriter_service.adapters.openai_account import OpenAIAccount
+from copywriter_service.adapters.openai_writer import OpenAIOptions, OpenAIWriter
 from copywriter_service.adapters.pictures import LONGEST_SIDE, data_urls
 from copywriter_service.adapters.retries import Failure, Retries, RetryPolicy
 from copywriter_service.adapters.writer import Ask
 from copywriter_service.domain import Attribute, CopyText, Order, Part
+from copywriter_service.prices import tariff
 from copywriter_service.rulebook import rules_for
 from servicekit import errors
 from tests.emulators import Emulator
@@ -41,12 +45,12 @@ def within(seconds: float) -> Callable[[], float]:
 
 
 @pytest.mark.parametrize("api", ["responses", "chat"])
-@pytest.mark.parametrize("code", ["ama_nec", "fli_ear", "mee_bra", "sho_ear"])
+@pytest.mark.parametrize("code", marketplaces.CODES)
 async def test_both_interfaces_give_what_the_marketplace_takes(
     api: str, code: str, make_writer: WriterFactory, make_order: Callable[..., Order], emulator: Emulator
 ) -> None:
     ask = ask_for(make_order(code=code))
-    draft = await make_writer(api=api, input_price=100.0, output_price=400.0).write(ask, within(10))
+    draft = await make_writer(api=api, tariff=tariff("gpt-6-luna", 100.0, 400.0, "")).write(ask, within(10))
     assert draft.copy.parts() == ask.parts
     assert len(draft.copy.bullets) == ask.rules.bullets
     assert draft.cost.calls == 1
@@ -86,17 +90,12 @@ async def asked_in_all(emulator: Emulator, requests: int) -> None:
 
 def mocked_writer(answer: Callable[[httpx2.Request], httpx2.Response]) -> OpenAIWriter:
     """A writer whose provider is a function, for answers that no emulator gives."""
-    import openai
-
-    from copywriter_service.adapters.openai_writer import OpenAIOptions
-
-    policy = RetryPolicy(attempts=2, attempt_seconds=1.0, first_wait=0.02)
-    writer = OpenAIWriter(OpenAIOptions("key-a", "m", "i", base_url="http://provider.test/v1", policy=policy))
     transport = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
-    writer._client = openai.AsyncOpenAI(
+    client = openai.AsyncOpenAI(
         api_key="key-a", base_url="http://provider.test/v1", max_retries=0, http_client=transport
     )
-    return writer
+    policy = RetryPolicy(attempts=2, attempt_seconds=1.0, first_wait=0.02)
+    return OpenAIWriter(OpenAIAccount("key-a", ("m",), client=client), OpenAIOptions("m", policy=policy))
 
 
 @pytest.mark.parametrize(
@@ -209,16 +208,18 @@ async def test_the_queue_is_bounded(
 )
 async def test_the_model_list_is_watched(model: str, detail: str, date: str, make_writer: WriterFactory) -> None:
     writer = make_writer(model=model)
-    assert await writer._watch.refresh()
-    assert (writer.info.detail, writer.info.shutdown_date) == (detail, date)
+    assert await writer._account.watch.refresh()
+    told, _, price = writer.info.detail.partition("; no price is known")
+    assert (told, writer.info.shutdown_date) == (detail, date)
+    assert bool(price) is (model != "gpt-6-luna")
 
 
 async def test_a_model_list_that_cannot_be_read_is_told(make_writer: WriterFactory, emulator: Emulator) -> None:
     emulator.fault("server_error")
     writer = make_writer()
-    assert not await writer._watch.refresh()
+    assert not await writer._account.watch.refresh()
     assert "could not be read" in writer.info.detail
-    assert await writer._watch.refresh()
+    assert await writer._account.watch.refresh()
     assert writer.info.detail == ""
 
 
@@ -275,8 +276,6 @@ async def test_the_retry_budget_stops_repetitions() -> None:
 
 
 def test_retry_after_is_read_from_either_header() -> None:
-    import openai
-
     def error(headers: dict[str, str]) -> openai.APIStatusError:
         response = httpx2.Response(429, headers=headers, request=httpx2.Request("POST", "http://provider.test"))
         return openai.APIStatusError("limited", response=response, body=None)

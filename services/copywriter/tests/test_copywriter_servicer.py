@@ -24,10 +24,8 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+def settings(tmp_path: Path, clean_environment: None) -> Callable[..., Settings]:
     """Settings that know nothing of the machine's environment."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
 
     def make(**changes: Any) -> Settings:
         return Settings(_env_file=None, **{"data_dir": tmp_path, **changes})
@@ -248,11 +246,6 @@ async def test_providers_say_who_answers(call: Call, paid: Call, emulator: Emula
     with_key = {adapter.role: adapter for adapter in (await paid("GetProviders")).adapters}
     assert (with_key["copy"].name, with_key["copy"].model_id) == ("openai", "gpt-6-luna")
     assert with_key["image_edits"].model_id == "gpt-image-2.6-flare"
-
-
-async def test_what_is_not_built_says_so(call: Call) -> None:
-    with pytest.raises(errors.Unimplemented):
-        await call("GenerateImages")
 
 
 async def test_a_damaged_cache_stops_the_start_with_a_sentence(

@@ -86,7 +86,8 @@ def engines(model: Path, seconds: float) -> None:
 
     candidates: dict[str, Callable[[Sequence[Any]], Vectors]] = {"transformers float32": transformers}
     wanted = [("openvino", "cpu", "float32"), ("openvino", "cpu", "auto"), ("torch", "cpu", "float32")]
-    wanted += [("torch", "cpu", "bfloat16")]
+    if "bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii"):
+        wanted += [("torch", "cpu", "bfloat16")]
     wanted += [("torch", "cuda", "bfloat16")] if cuda else []
     for runtime, device, dtype in wanted:
         values = {"embed_runtime": runtime, "embed_device": device, "embed_dtype": dtype}
@@ -251,14 +252,14 @@ async def service(model: Path, engine: str, seconds: float, sections: Sequence[s
         peak = 0.0
         if "service" in sections:
             print(
-                f"{'file':<8} {'clients':>7} {'images/s':>9} {'of bare':>8} {'of decode':>10} {'p50 ms':>8} {'p99 ms':>8}"
+                f"{'file':<8} {'clients':>7} {'images/s':>9} {'of bare':>8} {'of decode':>10} {'p50':>7} {'p99 ms':>7}"
             )
             for name, data in files().items():
                 for clients in (1, 8, 64):
                     load = await closed(stub, data, clients, seconds)
                     of = f"{load.rate / ceiling[name]:.2f}" if ceiling else "-"
                     row = f"{name:<8} {clients:>7} {load.rate:>9.1f} {load.rate / bare:>8.2f} {of:>10}"
-                    print(f"{row} {load.quantile(0.5):>8.0f} {load.quantile(0.99):>8.0f}")
+                    print(f"{row} {load.quantile(0.5):>7.0f} {load.quantile(0.99):>7.0f}")
                     peak = max(peak, load.rate if name == "0.2 MB" else 0.0)
         peak = peak or (await closed(stub, small, 16, seconds)).rate
         if "latency" in sections:
@@ -284,8 +285,8 @@ async def latency(stub: Any, data: bytes, peak: float, seconds: float) -> None:
     under = await opened(stub, data, 0.1 * peak, 2 * seconds, pb.LANE_INTERACTIVE)
     await bulk
     print(
-        f"\nsingle pictures: alone p50 {alone.quantile(0.5):.0f} ms, p99 {alone.quantile(0.99):.0f} ms; under bulk at 70% "
-        f"p50 {under.quantile(0.5):.0f} ms, p99 {under.quantile(0.99):.0f} ms "
+        f"\nsingle pictures: alone p50 {alone.quantile(0.5):.0f} ms, p99 {alone.quantile(0.99):.0f} ms; "
+        f"under bulk at 70% p50 {under.quantile(0.5):.0f} ms, p99 {under.quantile(0.99):.0f} ms "
         f"({under.quantile(0.99) / alone.quantile(0.5):.1f} x the idle p50; target 3)"
     )
 

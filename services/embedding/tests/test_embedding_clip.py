@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from embedding_service.adapters.checkpoint import find
 from embedding_service.engine import Engine
 from embedding_service.selection import load_engine
 from embedding_service.settings import Settings
@@ -190,6 +191,34 @@ def test_auto_takes_the_descriptor_and_says_why(checkpoint: Path, tmp_path: Path
     assert "no weights" in card.detail
     card = load_engine(settings(embed_engine="auto", clip_model="nobody/no-such-model")).card
     assert "not in the hub's cache" in card.detail
+
+
+def test_the_hubs_cache_is_found_without_a_network(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--someone--clip"
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    link(checkpoint, snapshot, without="model.safetensors")
+    with pytest.raises(errors.FailedPrecondition, match="no weights"):
+        find("someone/clip")
+    with pytest.raises(errors.FailedPrecondition, match="no weights"):
+        find("someone/clip", download=True)
+    os.symlink(checkpoint / "model.safetensors", snapshot / "model.safetensors")
+    found = find("someone/clip")
+    assert (found.name, found.revision) == ("someone/clip", commit)
+    assert found.has_tokenizer
+    assert not found.notes
+
+
+@pytest.mark.parametrize("model", ["/no/such/folder", "./none", "a/b/c", "not an id"])
+def test_a_model_that_is_nowhere(model: str) -> None:
+    with pytest.raises(errors.FailedPrecondition, match="CLIP_MODEL"):
+        find(model, download=True)
 
 
 def test_auto_takes_clip_and_tells_what_it_had_to_make_up(checkpoint: Path, tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from jewelry.embedding.v1 import embedding_pb2_grpc
 from PIL import Image
 
 from embedding_service.adapters.perceptual_engine import PerceptualEngine
+from embedding_service.decoding import decoded
 from embedding_service.pixels import PixelRules, prepare
 from servicekit import client, errors
 
@@ -97,6 +101,28 @@ async def test_mutated_files_through_the_service(serve: Callable[..., Any], seed
     assert len(answer.results) == 120
     assert all(result.WhichOneof("result") for result in answer.results)
     assert answer.results[60].embedding.values == again.results[0].embedding.values
+
+
+def test_large_pictures_are_decoded_two_at_a_time(encode: Callable[..., bytes]) -> None:
+    """However many threads: the largest allowed takes hundreds of megabytes in a file of kilobytes."""
+    data = encode(Image.new("1", (5000, 3600)))
+    most = active = 0
+    lock = threading.Lock()
+
+    def one(_: int) -> None:
+        nonlocal most, active
+        with decoded(data, 448):
+            with lock:
+                active += 1
+                most = max(most, active)
+            # Long enough for the other threads to come in, if they could.
+            time.sleep(0.05)
+            with lock:
+                active -= 1
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(one, range(6)))
+    assert most == 2
 
 
 def test_a_huge_header_costs_no_memory(seeds: list[bytes]) -> None:

@@ -8,21 +8,43 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jewelry.embedding.v1 import embedding_pb2 as pb
 from jewelry.embedding.v1 import embedding_pb2_grpc
+from PIL import Image
 
+from embedding_service.bulk_client import embed_all
 from embedding_service.settings import cpus
 from servicekit import client
 from servicekit.testing import settings
 
 
-def start(tmp_path: Path, **variables: str) -> tuple[subprocess.Popen[str], str]:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+        port: int = free.getsockname()[1]
+        return port
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def arrived(exported: str) -> float:
+    """Pictures that the service has taken in, by its metrics."""
+    counted = ("jewelry_embedding_outstanding_images{", "jewelry_embedding_images_total{")
+    return sum(float(line.rsplit(" ", 1)[1]) for line in exported.splitlines() if line.startswith(counted))
+
+
+def start(tmp_path: Path, **variables: str) -> tuple[subprocess.Popen[str], str]:
+    address = f"127.0.0.1:{free_port()}"
     environment = {**os.environ, "EMBEDDING_ADDR": address, "HF_HUB_OFFLINE": "1", **variables}
     return (
         subprocess.Popen(
@@ -37,7 +59,8 @@ def start(tmp_path: Path, **variables: str) -> tuple[subprocess.Popen[str], str]
 
 
 async def test_sigterm_with_100_in_flight(tmp_path: Path, photos: list[bytes]) -> None:
-    process, address = start(tmp_path, EMBED_ENGINE="perceptual", PREPROCESS_THREADS="1")
+    metrics = free_port()
+    process, address = start(tmp_path, EMBED_ENGINE="perceptual", PREPROCESS_THREADS="1", METRICS_PORT=str(metrics))
     try:
         descriptors = [pb.DESCRIPTOR.services_by_name["EmbeddingService"]]
         async with client.connect(address, descriptors, settings()) as channel:
@@ -48,17 +71,56 @@ async def test_sigterm_with_100_in_flight(tmp_path: Path, photos: list[bytes]) -
                 asyncio.ensure_future(stub.EmbedImages(pb.EmbedImagesRequest(images=[photo]), timeout=60))
                 for photo in (photos * 2)[:100]
             ]
-            # The first answers show that the calls have arrived.
-            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(0.2)
+            # All must have arrived: what is still on its way to a server that stops is not in flight.
+            async with asyncio.timeout(60):
+                while arrived(exported := await asyncio.to_thread(scrape, metrics)) < len(calls):
+                    await asyncio.sleep(0.01)
             process.send_signal(signal.SIGTERM)
             answers = await asyncio.gather(*calls)
         assert all(len(answer.results[0].embedding.values) == model.model.dimension for answer in answers)
         assert process.wait(20) == 0
+        # The manifests use these names.
+        for name in ("outstanding_images{", "queue_wait_seconds_bucket{", "batch_size_bucket{", "images_total{"):
+            assert f"jewelry_embedding_{name}" in exported
+        assert 'jewelry_embedding_outstanding_images{lane="bulk"' in exported
     finally:
         process.kill()
         _, log = process.communicate()
     assert "Traceback" not in log
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+async def test_memory_stays_flat_over_20000_pictures(tmp_path: Path, encode: Callable[..., bytes]) -> None:
+    random = np.random.default_rng(0)
+    pictures = [
+        encode(Image.fromarray(random.integers(0, 256, (80, 60 + size, 3), dtype=np.uint8)), "JPEG")
+        for size in range(50)
+    ]
+    process, address = start(tmp_path, EMBED_ENGINE="perceptual")
+
+    def resident() -> int:
+        """MiB of the service's process."""
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+    try:
+        descriptors = [pb.DESCRIPTOR.services_by_name["EmbeddingService"]]
+        async with client.connect(address, descriptors, settings()) as channel:
+            stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+            await stub.GetModel(pb.GetModelRequest(), timeout=60, wait_for_ready=True)
+            early, count = 0, 0
+            source = ((str(number), pictures[number % 50]) for number in range(20_000))
+            async for result in embed_all(channel, source):
+                assert result.vector is not None
+                count += 1
+                if count == 5_000:
+                    early = resident()
+            assert count == 20_000
+            assert resident() - early < 32
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_strict_choice_that_cannot_be_had_ends_the_process_and_says_why(tmp_path: Path) -> None:

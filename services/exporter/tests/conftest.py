@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from openpyxl import Workbook, load_workbook
@@ -40,6 +42,23 @@ async def store(tmp_path: Path) -> AsyncIterator[FolderStore]:
     store = FolderStore(ObjectStoreSettings(_env_file=None, data_dir=tmp_path))  # type: ignore[call-arg]
     yield store
     await store.close()
+
+
+@pytest.fixture(scope="session")
+def layouts() -> ModuleType:
+    """Makers of workbooks in the marketplaces' own layouts: the module `layouts.py` beside this one."""
+    spec = spec_from_file_location("exporter_layouts", Path(__file__).with_name("layouts.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def old_workbook() -> bytes:
+    """The Flipkart layout as an .xls: `layouts.py`'s, saved by LibreOffice as "MS Excel 97"."""
+    return (Path(__file__).parent / "data" / "flipkart_earring.xls").read_bytes()
 
 
 @pytest.fixture

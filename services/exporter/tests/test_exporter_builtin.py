@@ -16,7 +16,7 @@ from openpyxl.utils import range_boundaries
 from openpyxl.worksheet.worksheet import Worksheet
 
 import marketplaces
-from exporter_service import builtin
+from exporter_service import generation
 from exporter_service.exporting import Exporter, Order
 from exporter_service.model import Product, SellerValue, Severity
 from exporter_service.templates import Templates
@@ -146,9 +146,9 @@ async def test_meesho_lists_are_hidden_and_amazon_has_valid_values(templates: Te
 
 
 def test_the_same_data_gives_the_same_fingerprint_and_other_data_another() -> None:
-    codes = {builtin.fingerprint(marketplaces.load(code)) for code in marketplaces.CODES}
+    codes = {generation.fingerprint(marketplaces.load(code)) for code in marketplaces.CODES}
     assert len(codes) == len(marketplaces.CODES)
-    assert builtin.fingerprint(marketplaces.load("ama_ear")) == builtin.fingerprint(marketplaces.load("ama_ear"))
+    assert generation.fingerprint(marketplaces.load("ama_ear")) == generation.fingerprint(marketplaces.load("ama_ear"))
 
 
 async def test_a_template_is_made_once_and_older_ones_go(tmp_path: Path, store: FolderStore) -> None:
@@ -180,7 +180,8 @@ async def test_provenance_tells_where_each_cell_came_from(
     assert record["run_id"] == done.run_id
     row = record["rows"][0]
     batch = record["batches"][row["batch"]]
-    cells = {name: batch["origins"][number] for name, number in (batch["cells"] | row["cells"]).items()}
+    own = {name: number for name, number in zip(batch["fields"], row["cells"], strict=True) if number is not None}
+    cells = {name: batch["origins"][number] for name, number in (batch["shared"] | own).items()}
     assert cells["Color"] == {
         "rank": "vision",
         "source": "image",

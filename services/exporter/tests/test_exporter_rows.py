@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -78,7 +77,7 @@ async def check(templates: Templates) -> Check:
         row = checker.check(whole, merger.merge(whole))
         origins = checker.shared_origins | dict(row.origins)
         texts = checker.whole(row)
-        return Checked(row, {name: Cell(text, json.loads(origins[name])["rank"]) for name, text in texts.items()})
+        return Checked(row, {name: Cell(text, origins[name][0]) for name, text in texts.items()})
 
     return run
 

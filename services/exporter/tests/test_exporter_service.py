@@ -149,7 +149,7 @@ async def test_providers(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
         ),
         ("CloseRun", pb.CloseRunRequest(run_id="x"), errors.NotFound, "RUN_NOT_FOUND"),
         ("CloseRun", pb.CloseRunRequest(), errors.InvalidArgument, "UNKNOWN_MARKETPLACE"),
-        ("RegisterTemplate", pb.RegisterTemplateRequest(), errors.Unimplemented, "UNIMPLEMENTED"),
+        ("RegisterTemplate", pb.RegisterTemplateRequest(), errors.InvalidArgument, "UNKNOWN_MARKETPLACE"),
     ],
 )
 async def test_bad_requests(

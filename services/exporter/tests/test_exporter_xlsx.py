@@ -17,7 +17,7 @@ from openpyxl.utils.escape import unescape
 
 from exporter_service import dates
 from exporter_service.xlsx import cells
-from exporter_service.xlsx.filling import Filler, Kind, Slot
+from exporter_service.xlsx.filling import Batch, Filler, Kind, Slot
 from exporter_service.xlsx.package import Package
 from exporter_service.xlsx.scanning import scan
 from servicekit import errors
@@ -38,13 +38,12 @@ def slot(column: int, kind: Kind = "text") -> Slot:
 
 
 def filler(xml: bytes, slots: Sequence[Slot], data_row: int = 2) -> Filler:
-    return Filler(scan(xml, data_row), data_row, slots, partial(dates.serial, epoch_1904=False), {})
+    batch = Batch({}, [slot.key for slot in slots])
+    return Filler(scan(xml, data_row), data_row, slots, partial(dates.serial, epoch_1904=False), {0: batch})
 
 
 def written(xml: bytes, rows: Sequence[Sequence[str]], slots: Sequence[Slot], data_row: int = 2) -> bytes:
-    keys = [slot.key for slot in slots]
-    texts = ((0, dict(zip(keys, row, strict=True))) for row in rows)
-    return b"".join(filler(xml, slots, data_row).stream(texts, len(rows)))
+    return b"".join(filler(xml, slots, data_row).stream(((0, row) for row in rows), len(rows)))
 
 
 def fill(book: Workbook, rows: Sequence[Sequence[str]], slots: Sequence[Slot], data_row: int = 1) -> bytes:

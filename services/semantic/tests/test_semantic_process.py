@@ -15,10 +15,12 @@ from pathlib import Path
 
 import chromadb
 import pytest
+from chromadb.api import ClientAPI
 from chromadb.config import Settings as ChromaSettings
 from jewelry.semantic.v1 import semantic_pb2, semantic_pb2_grpc
-from semantic_world import RunningAnalyzer, Semantic, make_catalogue, running_analyzer, serving
+from semantic_world import DIMENSIONS, RunningAnalyzer, Semantic, make_catalogue, running_analyzer, serving
 
+from semantic_service.adapters.chroma_store import _sessions
 from semantic_service.settings import Settings
 from servicekit import client, errors, testing
 
@@ -133,6 +135,32 @@ def chroma_server(folder: Path) -> Iterator[str]:
         running.wait(10)
 
 
+@contextmanager
+def chroma_client(url: str) -> Iterator[ClientAPI]:
+    """A client beside the service's own."""
+    host, port = url.removeprefix("http://").split(":")
+    client = chromadb.HttpClient(host, int(port), settings=ChromaSettings(anonymized_telemetry=False))
+    try:
+        yield client
+    finally:
+        for session in _sessions(client):
+            session.close()
+
+
+def spoil(url: str) -> None:
+    """Stores a product that nobody can read back, and a collection of somebody else's."""
+    with chroma_client(url) as client:
+        client.create_collection("neighbours", embedding_function=None, metadata={"model_id": "bag-1"})
+        (ours,) = [held for held in client.list_collections() if held.name.startswith("products-bag-1-")]
+        ours.upsert(ids=["broken"], embeddings=[[1.0] * DIMENSIONS], metadatas=[{"record": "{"}])
+
+
+def names_on(url: str) -> set[str]:
+    """Names of the collections on a server."""
+    with chroma_client(url) as client:
+        return {held.name for held in client.list_collections()}
+
+
 async def test_a_chroma_server_serves_as_well_as_the_folder(settings: Callable[..., Settings], tmp_path: Path) -> None:
     catalogue = make_catalogue(80)
     file = tmp_path / "products.json"
@@ -157,6 +185,13 @@ async def test_a_chroma_server_serves_as_well_as_the_folder(settings: Callable[.
             file.write_text(json.dumps(catalogue[:70]))
             last = await semantic.sync()
             assert (last.added, last.changed, last.removed) == (0, 1, 10)
+
+            # What cannot be read back is rebuilt; what others keep on the same server is left alone.
+            await asyncio.to_thread(spoil, url)
+            last = await semantic.sync()
+            assert last.added == 70
+            assert "neighbours" in await asyncio.to_thread(names_on, url)
+            assert (await semantic.status()).products == 70
     async with serving(settings(products_file=file, chroma_url=url)) as semantic:
         status = await semantic.status()
         assert status.products == 0

@@ -199,13 +199,6 @@ async def test_stats_name_what_is_in_use(world: Wired) -> None:
         }
 
 
-async def test_what_is_not_built_says_so(world: Wired) -> None:
-    async with stub_of(world) as stub:
-        with pytest.raises(errors.Unimplemented):
-            async for _ in client.stream(stub.ImportLegacyIndex, pb.ImportLegacyIndexRequest(), timeout=5):
-                pass
-
-
 async def test_a_caller_who_leaves_holds_nobody_up(world: Wired, fake: FakeEmbedding) -> None:
     """One caller of twenty gives up while the picture is embedded; the others get the address."""
     fake.delay = 0.5

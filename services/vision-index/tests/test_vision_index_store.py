@@ -47,9 +47,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     made = MilvusStore(Settings(_env_file=None, **given))
     assert made.embedded == (request.param == "lite")
     yield made
-    for name in await made._run(lambda client: client.list_collections()):
+    for name in await made._connection.run(lambda client: client.list_collections()):
         if name.startswith(given["collection_name"]):
-            await made._run(lambda client, name=name: client.drop_collection(name))
+            await made._connection.run(lambda client, name=name: client.drop_collection(name))
     await made.close()
 
 
@@ -67,8 +67,10 @@ async def test_gives_back_every_field(store: MilvusStore) -> None:
     await store.upsert(space, [(row, vector)])
     assert await store.get(space, ["a", "missing"]) == {"a": row}
     assert await store.get(space, []) == {}
-    assert np.array_equal(await store.vector(space, "a"), vector)  # type: ignore[arg-type]
-    assert await store.vector(space, "missing") is None
+    assert await store.vectors(space, []) == {}
+    found = await store.vectors(space, ["a", "missing"])
+    assert found.keys() == {"a"}
+    assert np.array_equal(found["a"], vector)
 
 
 async def test_searches_exactly_and_filtered(store: MilvusStore) -> None:

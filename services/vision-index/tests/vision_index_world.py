@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ from jewelry.type.v1 import type_pb2
 from jewelry.vision_index.v1 import vision_index_pb2, vision_index_pb2_grpc
 from PIL import Image
 
-from objectstore import FolderStore
+from objectstore import ObjectStore, open_store
 from servicekit import Service, errors, images
 from servicekit.server import RunningServer
 from servicekit.testing import serve_locally
 from servicekit.testing import settings as test_settings
 from vision_index_service.adapters.embedder import GrpcEmbedder
 from vision_index_service.adapters.milvus_store import MilvusStore
+from vision_index_service.background import NO_WISHES, Wishes
 from vision_index_service.index import Index, assemble
 from vision_index_service.reading import Policy
 from vision_index_service.servicer import VisionIndexServicer
@@ -69,10 +70,13 @@ class FakeEmbedding(embedding_pb2_grpc.EmbeddingServiceServicer):
         self.duplicate_distance, self.similar_distance = 0.2, 4.0
         self.spoil: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = lambda vector: vector
         self.delay = 0.0
+        self.faults: list[errors.ServiceError] = []
         self.embedded = 0
 
     async def EmbedImages(self, request: embedding_pb2.EmbedImagesRequest, context: Any) -> Any:
         await asyncio.sleep(self.delay)
+        if self.faults:
+            raise self.faults.pop()
         results = []
         for data in request.images:
             self.embedded += 1
@@ -83,6 +87,13 @@ class FakeEmbedding(embedding_pb2_grpc.EmbeddingServiceServicer):
                 told = type_pb2.ItemError(reason=error.reason, message=error.message)
                 results.append(embedding_pb2.EmbeddingResult(error=told))
         return embedding_pb2.EmbedImagesResponse(results=results, model_id=self.model_id)
+
+    async def EmbedImagesStream(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in requests:
+            answer = await self.EmbedImages(embedding_pb2.EmbedImagesRequest(images=[request.image]), context)
+            yield embedding_pb2.EmbedImagesStreamResponse(
+                key=request.key, result=answer.results[0], model_id=answer.model_id
+            )
 
     async def EmbedText(self, request: embedding_pb2.EmbedTextRequest, context: Any) -> Any:
         """A colour word gives the vector of a picture of that colour, half as long."""
@@ -123,16 +134,16 @@ async def serving(fake: FakeEmbedding, port: int = 0) -> AsyncIterator[int]:
 
 @dataclass(frozen=True)
 class Wired:
-    """The index with its real adapters: gRPC to the fake, Milvus Lite, a folder."""
+    """The index with its real adapters: gRPC to the fake, Milvus Lite and a folder unless told otherwise."""
 
     index: Index
     vectors: MilvusStore
-    objects: FolderStore
+    objects: ObjectStore
     embedder: GrpcEmbedder
     data_dir: Path
 
     def service(self) -> Service:
-        servicer = VisionIndexServicer(self.index, self.vectors, self.objects)  # type: ignore[abstract]
+        servicer = VisionIndexServicer(self.index, self.vectors, self.objects)
         return Service(
             register=lambda server: vision_index_pb2_grpc.add_VisionIndexServiceServicer_to_server(servicer, server),
             descriptors=[vision_index_pb2.DESCRIPTOR.services_by_name["VisionIndexService"]],
@@ -149,17 +160,21 @@ class Wired:
 
 @asynccontextmanager
 async def wired(
-    data_dir: Path, port: int, clock: Callable[[], datetime] | None = None, **given: Any
+    data_dir: Path,
+    port: int,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    wishes: Wishes = NO_WISHES,
+    **given: Any,
 ) -> AsyncIterator[Wired]:
     settings = Settings(_env_file=None, data_dir=data_dir, **given)
     embedder = GrpcEmbedder(f"127.0.0.1:{port}", settings, settings.embedding_timeout)
-    vectors, objects = MilvusStore(settings), FolderStore(settings)
+    vectors, objects = MilvusStore(settings), open_store(settings)
     policy = Policy(settings.duplicate_distance, settings.similar_distance, settings.cross_website)
-    index = assemble(embedder, vectors, objects, policy, *([clock] if clock else []))
+    index = assemble(embedder, vectors, objects, policy, clock, wishes=wishes, batch_size=settings.batch_size)
     try:
         yield Wired(index, vectors, objects, embedder, data_dir)
     finally:
-        await index.reader.close()
+        await index.close()
         await embedder.close()
         await vectors.close()
         await objects.close()

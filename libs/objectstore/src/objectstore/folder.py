@@ -95,10 +95,15 @@ class FolderStore(Addresses):
         """See ``ObjectStore.list``."""
         self.website_of(bucket)
         top = self._root / bucket
+        # A prefix ends anywhere in a name, so it is the folder before its last slash that holds all of them.
+        inside = prefix.rpartition("/")[0]
+        if inside.startswith("/") or ".." in inside.split("/"):
+            return  # no key is like this
+        folder = top / inside
 
         def collect() -> list[ObjectInfo]:
             found = []
-            for path in _files(top):
+            for path in _files(folder):
                 key = path.relative_to(top).as_posix()
                 if key.startswith(prefix):
                     with contextlib.suppress(FileNotFoundError):  # deleted meanwhile

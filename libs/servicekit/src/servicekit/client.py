@@ -112,16 +112,18 @@ def _typed(error: grpc.aio.AioRpcError, method: Any, seconds: float) -> errors.S
     typed = wire.from_rpc_error(error)
     if typed.reason != wire.TRANSPORT:
         return typed
-    if isinstance(typed, errors.Unavailable):
-        return errors.Unavailable(
-            f"the {_service_name(method)} service cannot be reached; try again shortly",
-            reason="SERVICE_UNREACHABLE",
-            retry_after=1.0,
-        )
     if isinstance(typed, errors.DeadlineExceeded):
         return errors.DeadlineExceeded(
             f"the {_service_name(method)} service did not answer within {seconds:.1f} s",
             reason="SERVICE_SLOW",
+        )
+    # A server of ours gives every error an ErrorInfo. Without one the connection broke; gRPC calls that
+    # UNAVAILABLE, CANCELLED by a server that stops, or INTERNAL and UNKNOWN where it lost a stream's status.
+    if isinstance(typed, errors.Unavailable | errors.Cancelled | errors.Internal | errors.Unknown):
+        return errors.Unavailable(
+            f"the {_service_name(method)} service cannot be reached; try again shortly",
+            reason="SERVICE_UNREACHABLE",
+            retry_after=1.0,
         )
     return typed
 

@@ -59,8 +59,15 @@ class Colours:
         return sum(self.shares.get(name, 0.0) for name in names)
 
 
-def count(picture: Image.Image) -> Colours:
-    """Counts the colours of an upright RGB picture."""
+Readings = tuple[Colours, ...]
+
+
+def count(picture: Image.Image) -> Readings:
+    """Counts the colours of an upright RGB picture.
+
+    A ground that is a little coloured may be white in coloured light, or coloured in white light, which nobody can tell
+    from the pixels: on a plain ground there are two readings, one for each, the colours as they are first.
+    """
     small = picture.copy()
     small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     light = _linear(np.asarray(small))
@@ -68,21 +75,35 @@ def count(picture: Image.Image) -> Colours:
     tint = np.median(light[edge], axis=0).astype(np.float32)
     ground = _lab(tint[None, None])[0, 0]
     even = (np.linalg.norm(_lab(light[edge]) - ground, axis=-1) < _PLAIN_DISTANCE).mean() > _PLAIN_SHARE
-    plain = bool(even and np.hypot(ground[1], ground[2]) < _PLAIN_CHROMA)
-    if plain:
-        # Von Kries: the ground becomes grey.
-        light = light * (tint.mean() / np.maximum(tint, 1e-3))
-        ground = _lab(light[edge]).mean(axis=0)
+    if not even or np.hypot(ground[1], ground[2]) >= _PLAIN_CHROMA:
+        return (_counted(light, edge, plain=False),)
+    # Von Kries: the ground becomes grey.
+    neutral = light * (tint.mean() / np.maximum(tint, 1e-3))
+    return _counted(light, edge, plain=True), _counted(neutral, edge, plain=True)
+
+
+def merged(views: Sequence[Readings]) -> Readings:
+    """Several views of one product together, reading by reading: the largest share of each colour.
+
+    Views on a busy ground are left out where others are plain.
+    """
+    plain = [view for view in views if view[0].plain]
+    return tuple(_largest(readings) for readings in zip(*(plain or views), strict=True))
+
+
+def _largest(readings: Sequence[Colours]) -> Colours:
+    names = {name for reading in readings for name in reading.shares}
+    return Colours(
+        readings[0].plain, {name: max(reading.shares.get(name, 0.0) for reading in readings) for name in names}
+    )
+
+
+def _counted(light: Floats, edge: Mask, *, plain: bool) -> Colours:
     lab = _lab(light)
-    area = _product(lab, ground) if plain else np.ones(lab.shape[:2], dtype=bool)
-    return Colours(plain, {name: float(mask[area].mean()) for name, mask in _classes(lab).items()} if area.any() else {})
-
-
-def merged(views: Sequence[Colours]) -> Colours:
-    """Several views of one product together: the largest share of each colour."""
-    names = {name for view in views for name in view.shares}
-    shares = {name: max(view.shares.get(name, 0.0) for view in views) for name in names}
-    return Colours(all(view.plain for view in views), shares)
+    area = _product(lab, lab[edge].mean(axis=0)) if plain else np.ones(lab.shape[:2], dtype=bool)
+    if not area.any():
+        return Colours(plain, {})
+    return Colours(plain, {name: float(mask[area].mean()) for name, mask in _classes(lab).items()})
 
 
 def _linear(srgb: NDArray[np.uint8]) -> Floats:

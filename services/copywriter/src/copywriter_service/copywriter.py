@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import marketplaces
+from copywriter_service import titles
 from copywriter_service.adapters.cache import Cache, Key
 from copywriter_service.adapters.writer import Ask, Writer
 from copywriter_service.domain import (
@@ -33,6 +34,11 @@ from copywriter_service.rules import check, part_of
 from servicekit import errors
 
 logger = logging.getLogger(__name__)
+
+# SKUs named for one near-identical title.
+MAX_TWINS = 3
+# Seconds before a write to a cache that is locked or away is tried again, while the caller has time.
+_PAUSES = (0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -141,14 +147,16 @@ class Copywriter:
     async def _from_cache(self, order: Order, rules: Rules, plan: _Plan) -> Outcome:
         await self._note_picture(order, plan)
         copy, findings = _present(plan.found.values(), order, rules)
+        twins = await self._twins(order, copy.title, plan)
         entry = entry_of(plan.found.values())
         adapter = AdapterInfo(
             "copy", "cache", embedded=entry.origin is Origin.COMPOSED, model_id=entry.model_id,
             detail=f"written by: {entry.origin}",
         )  # fmt: skip
         return Outcome(
-            copy, entry.origin, entry.model_id, entry.prompt_version, cached=True, findings=findings, adapter=adapter
-        )
+            copy, entry.origin, entry.model_id, entry.prompt_version, cached=True, findings=(*findings, *twins),
+            adapter=adapter,
+        )  # fmt: skip
 
     async def _note_picture(self, order: Order, plan: _Plan) -> None:
         """The first picture that a text of unknown picture is used for is taken as its own; another is a miss."""
@@ -170,12 +178,11 @@ class Copywriter:
             for part in plan.missing
             if written.copy.get(part)
         ]  # fmt: skip
-        if order.sku:
-            await self._cache.write(new)
-            await self._note_picture(order, plan)
         copy = existing
         for part in plan.missing:
             copy = copy.with_part(part, written.copy.get(part))
+        told = await self._keep(order, plan, new, time_left) if order.sku else ()
+        twins = await self._twins(order, copy.title, plan)
         origins = [row.origin for row in plan.found.values()]
         return Outcome(
             copy,
@@ -183,10 +190,51 @@ class Copywriter:
             info.model_id,
             self._writer.prompt_version,
             cached=False,
-            findings=(*findings, *written.findings),
+            findings=(*findings, *written.findings, *told, *twins),
             adapter=info,
             cost=written.cost,
         )
+
+    async def _keep(
+        self, order: Order, plan: _Plan, new: Sequence[StoredPart], time_left: TimeLeft
+    ) -> tuple[Finding, ...]:
+        """Stores what was written. Paid text is not lost with the cache: it is given out, and told as not stored."""
+        for pause in (*_PAUSES, None):
+            try:
+                await self._cache.write(new)
+                await self._note_picture(order, plan)
+                return ()
+            except errors.ServiceError as error:
+                if self._writer.origin is not Origin.MODEL:
+                    raise
+                failure = error
+            if pause is None or not isinstance(failure, errors.Unavailable) or time_left() < pause:
+                break
+            await asyncio.sleep(pause)
+        logger.error("a copy that was paid for could not be stored: %s", failure.reason)
+        message = f"this text could not be stored and will be written anew next time: {failure.message}"
+        return tuple(Finding(part.part.value, "not_stored", 0, 0, message) for part in new)
+
+    async def _twins(self, order: Order, title: str, plan: _Plan) -> tuple[Finding, ...]:
+        """Near-identical titles of other SKUs in the same catalogue: this marketplace's, and those that serve all."""
+        codes = {order.code, ""} | {row.code for part, row in plan.found.items() if part is Part.TITLE}
+        return await self._alike(order.sku, title, order.language, codes)
+
+    async def _alike(self, sku: str, title: str, language: str, codes: Collection[str]) -> tuple[Finding, ...]:
+        words = titles.words_of(title)
+        if not sku or not words:
+            return ()
+        try:
+            others = await self._cache.titles_with(words, titles.probes(len(words)), language, codes, sku)
+        except errors.ServiceError as error:
+            # A check that cannot be made takes no text away.
+            logger.warning("near-identical titles were not looked for: %s", error.reason)
+            return ()
+        nearest: dict[str, float] = {}
+        for other, text in others:
+            nearest[other] = max(nearest.get(other, 0.0), titles.likeness(title, text))
+        found = sorted((-value, other) for other, value in nearest.items() if value >= titles.least_likeness())
+        return tuple(_twin(title, other) for _, other in found[:MAX_TWINS])
 
     async def _write(self, ask: Ask, time_left: TimeLeft) -> _Written:
         """Asks the writer, once more where rules are broken, and mends by code what is left."""
@@ -253,7 +301,8 @@ class Copywriter:
                 for part in parts
             ],
         )
-        return await asyncio.to_thread(check, entry.copy, rules)
+        twins = await self._alike(entry.sku, entry.copy.title, rules.language, {entry.code, ""})
+        return [*await asyncio.to_thread(check, entry.copy, rules), *twins]
 
     async def delete(self, sku: str, code: str) -> int:
         """Forgets the entry of a code, all of the SKU for an empty one; the number of entries."""
@@ -302,6 +351,11 @@ def _problems(copy: CopyText, ask: Ask) -> list[Finding]:
     count = [Finding(Part.BULLETS.value, "too_few_bullets", 0, 0, message)] if few else []
     found = check(copy, ask.rules, ask.order.seller_claims)
     return [item for item in found if item.rule not in _NOT_WORTH_A_REQUEST] + count
+
+
+def _twin(title: str, sku: str) -> Finding:
+    message = f"SKU {sku} has nearly the same title; say what sets this product apart"
+    return Finding(Part.TITLE.value, "near_identical_title", 0, len(title), message)
 
 
 def _gaps(copy: CopyText, ask: Ask) -> list[Finding]:

@@ -28,6 +28,7 @@ from copywriter_service.domain import (
     Origin,
 )
 from copywriter_service.mending import mend
+from copywriter_service.mockups import Commission, Mockup, Mockups
 from copywriter_service.rulebook import rules_for
 from servicekit import deadlines, errors, images
 
@@ -42,6 +43,8 @@ MAX_BULLETS = 50
 MAX_CLAIMS = 50
 MAX_CLAIM = 200
 MAX_BRAND = 100
+MAX_PROMPTS = 100
+MAX_SOURCES = 48 * 2**20
 MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
 
@@ -54,15 +57,18 @@ _ORIGINS = {
 
 
 class CopywriterServicer(copywriter_pb2_grpc.CopywriterServiceServicer):
-    """`jewelry.copywriter.v1.CopywriterService`; GenerateImages is not built.
+    """`jewelry.copywriter.v1.CopywriterService`.
 
     Args:
         providers: The adapters in use, as GetProviders tells them.
     """
 
-    def __init__(self, copywriter: Copywriter, cache: Cache, providers: Callable[[], Sequence[AdapterInfo]]) -> None:
+    def __init__(
+        self, copywriter: Copywriter, cache: Cache, mockups: Mockups, providers: Callable[[], Sequence[AdapterInfo]]
+    ) -> None:
         self._copywriter = copywriter
         self._cache = cache
+        self._mockups = mockups
         self._providers = providers
 
     async def WriteCopy(self, request: pb.WriteCopyRequest, context: Any) -> pb.WriteCopyResponse:
@@ -135,6 +141,16 @@ class CopywriterServicer(copywriter_pb2_grpc.CopywriterServiceServicer):
         """The cache as a `data_store.json`."""
         return pb.ExportCopiesResponse(data_store=data_store.render(await self._cache.holdings()))
 
+    async def GenerateImages(self, request: pb.GenerateImagesRequest, context: Any) -> pb.GenerateImagesResponse:
+        """Mock-up pictures."""
+        made = await self._mockups.generate(_commission(request), deadlines.remaining())
+        return pb.GenerateImagesResponse(
+            images=[_mockup(item) for item in made.mockups],
+            zip_url=made.zip_url,
+            adapter=_adapter(made.adapter),
+            cost=_cost(made.cost),
+        )
+
     async def GetProviders(self, request: pb.GetProvidersRequest, context: Any) -> pb.GetProvidersResponse:
         """Who answers."""
         return pb.GetProvidersResponse(adapters=[_adapter(info) for info in self._providers()])
@@ -166,6 +182,39 @@ def _order(request: pb.WriteCopyRequest) -> Order:
         brand_voice=_bounded("brand_voice", request.brand_voice, MAX_VALUE).strip(),
         seller_claims=_claims(request.seller_claims),
     )
+
+
+def _commission(request: pb.GenerateImagesRequest) -> Commission:
+    _counted("pictures", request.pictures, MAX_PICTURES)
+    _counted("prompt_indexes", request.prompt_indexes, MAX_PROMPTS)
+    for picture in request.pictures:
+        images.inspect(picture.content)
+    size = sum(len(picture.content) for picture in request.pictures)
+    if size > MAX_SOURCES:
+        raise errors.InvalidArgument(
+            f"the pictures have {size / 2**20:.0f} MiB in all; at most {MAX_SOURCES // 2**20} MiB are taken",
+            reason="IMAGE_TOO_LARGE",
+            fields={"pictures": f"at most {MAX_SOURCES // 2**20} MiB"},
+        )
+    return Commission(
+        pictures=tuple(picture.content for picture in request.pictures),
+        product_type=request.product_type,
+        product_desc=_bounded("product_desc", request.product_desc, MAX_VALUE),
+        style=request.style,
+        prompt_indexes=tuple(request.prompt_indexes),
+        website=request.website,
+        max_inr_micros=request.max_inr_micros,
+    )
+
+
+def _mockup(made: Mockup) -> pb.GeneratedImage:
+    answer = pb.GeneratedImage(
+        prompt_index=made.prompt_index, url=made.url, portrait_url=made.portrait_url, suspect=made.suspect,
+        suspect_reason=made.suspect_reason,
+    )  # fmt: skip
+    if made.error is not None:
+        answer.error.reason, answer.error.message = made.error.reason, made.error.message
+    return answer
 
 
 def _sku(sku: str) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from embedding_service import metrics
-from embedding_service.queues import Lane, Limits
+from embedding_service.queues import Lane, Limits, Pace
 from servicekit import errors
 
-# A queue is refused as too long for a deadline only when the estimate says so by this margin:
-# estimates are means, and a wrong refusal costs more than a wrong admission.
-_SURE = 0.7
+# A request too large for its own deadline is refused only when the estimate says so by this margin: nobody
+# else is hurt by the attempt. A queue too long for a deadline is refused early by the other: under overload
+# an item that is let in too late is worked on and thrown away, and takes the place of one that could be served.
+_ALONE = 0.7
+_BEHIND = 1.25
 _LEAST_RETRY_SECONDS = 0.1
 
 
@@ -34,15 +35,18 @@ class Admission:
 
     Args:
         limits: Bounds.
-        seconds_per_item: Mean cost of one more image; None while unknown.
+        pace: Mean cost of one more image.
     """
 
-    def __init__(self, limits: Limits, seconds_per_item: Callable[[], float | None]) -> None:
+    def __init__(self, limits: Limits, pace: Pace) -> None:
         self._limits = limits
-        self._seconds_per_item = seconds_per_item
+        self._pace = pace
         self._count = dict.fromkeys(Lane, 0)
         self._size = dict.fromkeys(Lane, 0)
         self._waiters: deque[_Waiter] = deque()
+        for lane in Lane:
+            # From the start, so that an autoscaler sees no load rather than no metric.
+            self._add(0, 0, lane)
 
     @property
     def count(self) -> int:
@@ -109,6 +113,8 @@ class Admission:
         return counted + count <= self._limits.max_images * share and sized + size <= self._limits.max_bytes * share
 
     def _take(self, count: int, size: int, lane: Lane) -> None:
+        if not self.count:
+            self._pace.work_begins()
         self._add(count, size, lane)
 
     def _add(self, count: int, size: int, lane: Lane) -> None:
@@ -120,15 +126,15 @@ class Admission:
 
     def _check_deadline(self, count: int, lane: Lane, deadline: float | None) -> None:
         """Refuses what would only be thrown away later."""
-        each = self._seconds_per_item()
+        each = self._pace.seconds_per_item
         if deadline is None or each is None:
             return
         left = deadline - time.monotonic()
         ahead = self._count[Lane.INTERACTIVE] if lane is Lane.INTERACTIVE else self.count
-        if (ahead + count) * each * _SURE <= left:
+        if (ahead + count) * each * (_BEHIND if ahead else _ALONE) <= left:
             return
         metrics.refused.add(count, {"lane": lane.value, "reason": "deadline"})
-        if count * each * _SURE > left:
+        if count * each * _ALONE > left:
             raise errors.DeadlineExceeded(
                 f"{count} pictures take about {count * each:.1f} s; send fewer at once or give the call more time",
                 reason="DEADLINE_TOO_SHORT",
@@ -144,4 +150,4 @@ class Admission:
         share = 1.0 if lane is Lane.INTERACTIVE else self._limits.bulk_room
         queued = self.count
         excess = max(queued + count - self._limits.max_images * share, queued / 8)
-        return max(_LEAST_RETRY_SECONDS, excess * (self._seconds_per_item() or 0.0))
+        return max(_LEAST_RETRY_SECONDS, excess * (self._pace.seconds_per_item or 0.0))

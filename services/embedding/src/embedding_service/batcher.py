@@ -23,7 +23,7 @@ from embedding_service import metrics
 from embedding_service.admission import Admission
 from embedding_service.device import Device
 from embedding_service.engine import Engine
-from embedding_service.queues import Average, Item, Kind, Lane, Limits, Outcome, Turns
+from embedding_service.queues import Average, Item, Kind, Lane, Limits, Outcome, Pace, Turns
 from servicekit import errors
 
 logger = logging.getLogger(__name__)
@@ -44,9 +44,9 @@ class Batcher:
         self._waiting = Turns(limits.bulk_share)
         self._ready = Turns(limits.bulk_share)
         self._preparing = dict.fromkeys(Lane, 0)
-        self._per_preparation = Average()
         self._per_item = Average()
-        self._admission = Admission(limits, self._seconds_per_item)
+        self._pace = Pace()
+        self._admission = Admission(limits, self._pace)
         self._device = Device(engine, limits.failures, on_fatal)
         self._busy = False
         self._idle_since: float | None = None
@@ -161,8 +161,6 @@ class Batcher:
             item.end(error)
             return
         prepared, seconds = future.result()
-        if item.kind is Kind.IMAGE:
-            self._per_preparation.add(seconds)
         metrics.preprocess.record(seconds, item.labels)
         if item.result.done():
             return
@@ -231,6 +229,7 @@ class Batcher:
         metrics.batch_size.record(len(batch), labels)
         if batch[0].kind is Kind.IMAGE:
             self._per_item.add(seconds / len(batch))
+            self._pace.finished(len(batch))
         for item, outcome in zip(batch, outcomes, strict=True):
             item.end(outcome)
 
@@ -268,12 +267,6 @@ class Batcher:
     def _fail_queued(self, error: errors.ServiceError) -> None:
         for item in (*self._waiting.drain(), *self._ready.drain()):
             item.end(error)
-
-    def _seconds_per_item(self) -> float | None:
-        """What one more image costs when both stages are busy; None until measured."""
-        if self._per_item.value is None or self._per_preparation.value is None:
-            return None
-        return max(self._per_item.value, self._per_preparation.value / self._limits.preprocess_threads)
 
 
 def _timed(work: Callable[[Any], Any], payload: Any) -> tuple[Any, float]:

@@ -207,9 +207,10 @@ def _histogram(positions: Plane, weights: Plane, count: int) -> Plane:
     below = np.floor(positions)
     upper = positions - below
     index = below.astype(np.int64)
-    return np.bincount(index % count, weights * (1.0 - upper), count) + np.bincount(
-        (index + 1) % count, weights * upper, count
-    )
+    histogram = np.zeros(count)
+    histogram += np.bincount(index % count, weights * (1.0 - upper), count)
+    histogram += np.bincount((index + 1) % count, weights * upper, count)
+    return histogram
 
 
 def _spectrum(plane: Plane, count: int) -> Plane:

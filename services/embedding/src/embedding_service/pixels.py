@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from servicekit import errors, images
+from embedding_service.decoding import decoded
+from servicekit import errors
 
 # OpenAI's published CLIP values (openai/CLIP, clip/clip.py), used when a checkpoint carries none.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -112,18 +113,17 @@ def prepare(data: bytes, rules: PixelRules) -> NDArray[np.uint8]:
     Raises:
         errors.InvalidArgument: The file cannot be read or breaks a limit.
     """
-    header = images.inspect(data)
-    image = images.decode_rgb(data, min_side=rules.resize * _DRAFT_FACTOR)
-    # The size comes from the header: a reduced decode rounds, and a ratio off by a pixel shifts the crop.
-    full = (header.width, header.height)
-    if (image.width > image.height) != (full[0] > full[1]):
-        full = (full[1], full[0])
-    width, height = _resized(full, rules.resize)
-    left, top = (width - rules.crop) // 2, (height - rules.crop) // 2
-    # Only the square that is kept is computed; Pillow's filter still looks at the pixels around it.
-    across, down = image.width / width, image.height / height
-    box = (left * across, top * down, (left + rules.crop) * across, (top + rules.crop) * down)
-    square = image.resize((rules.crop, rules.crop), Image.Resampling(rules.resample), box)
+    with decoded(data, rules.resize * _DRAFT_FACTOR) as (header, image):
+        # The size comes from the header: a reduced decode rounds, and a ratio off by a pixel shifts the crop.
+        full = (header.width, header.height)
+        if (image.width > image.height) != (full[0] > full[1]):
+            full = (full[1], full[0])
+        width, height = _resized(full, rules.resize)
+        left, top = (width - rules.crop) // 2, (height - rules.crop) // 2
+        # Only the square that is kept is computed; Pillow's filter still looks at the pixels around it.
+        across, down = image.width / width, image.height / height
+        box = (left * across, top * down, (left + rules.crop) * across, (top + rules.crop) * down)
+        square = image.resize((rules.crop, rules.crop), Image.Resampling(rules.resample), box)
     return np.asarray(square, dtype=np.uint8)
 
 

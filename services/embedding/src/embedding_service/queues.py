@@ -142,6 +142,35 @@ class Turns:
         return items
 
 
+class Pace:
+    """What one item costs while there is work: time between completions, exponentially weighted.
+
+    Measured where results come out, so it holds whatever the bottleneck is: the device, decoding, or
+    other processes on the same cores.
+    """
+
+    def __init__(self) -> None:
+        self._average = Average(weight=0.1)
+        self._since = 0.0
+
+    @property
+    def seconds_per_item(self) -> float | None:
+        """None until something was finished."""
+        return self._average.value
+
+    def work_begins(self) -> None:
+        """The first item came in after idleness."""
+        self._since = time.monotonic()
+
+    def finished(self, count: int) -> None:
+        """So many items came out."""
+        now = time.monotonic()
+        # Each item of a pass counts once, so that large passes weigh as much as they carry.
+        for _ in range(min(count, 32)):
+            self._average.add((now - self._since) / count)
+        self._since = now
+
+
 class Average:
     """Exponentially weighted mean of durations in seconds; None until measured."""
 

@@ -11,7 +11,7 @@ from embedding_service.adapters import checkpoint as checkpoints
 from embedding_service.adapters.checkpoint import Checkpoint
 from embedding_service.adapters.perceptual_engine import PerceptualEngine
 from embedding_service.engine import Engine
-from embedding_service.settings import Settings, cpus
+from embedding_service.settings import Settings, cpus, let_openmp_sleep
 from servicekit import errors
 
 logger = logging.getLogger(__name__)
@@ -86,9 +86,7 @@ def _openvino(checkpoint: Checkpoint, settings: Settings) -> Engine:
 
 
 def _torch(checkpoint: Checkpoint, settings: Settings) -> Engine:
-    # Read by OpenMP when torch is imported. Threads that spin while they wait starve the decoding
-    # threads: 0.8 images/s where two processes share two cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_openmp_sleep()
     from embedding_service.adapters.torch_engine import TorchEngine, choose_device
 
     device = choose_device(settings.embed_device)

@@ -21,7 +21,7 @@ from servicekit import Service, run
 def build_service(settings: Settings) -> Service:
     """Wires the service; nothing is opened before it warms up."""
     store = open_store(settings)
-    runs = SqliteRuns(settings.data_dir / "exporter" / "runs.sqlite3")
+    runs = SqliteRuns(settings.data_dir / "exporter" / "runs.v2.sqlite3")
     templates = Templates(settings.data_dir / "exporter" / "templates", store)
     profiles = Profiles.read(settings.seller_profiles)
     exporter = Exporter(store, templates, profiles, runs, settings.exporter_renders)

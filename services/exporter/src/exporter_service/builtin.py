@@ -8,11 +8,9 @@ writes all of them. They serve sellers who have registered no template yet.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import sys
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from openpyxl import Workbook
@@ -22,24 +20,13 @@ from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.worksheet import Worksheet
 
 import marketplaces
+from exporter_service.generation import MADE
 from marketplaces import Field, Layout, Listing
 
-# Raised when the way templates are made changes, so that cached ones are made again.
-GENERATION = 1
 # Excel's limit for values written into the validation itself.
 INLINE_LIST = 255
-MADE = datetime(2026, 1, 1, tzinfo=UTC)
-"""Creation time that the files carry: the same data gives the same file."""
-
 _THIN = Side(style="thin", color="BFBFBF")
 _BORDER = Border(left=_THIN, right=_THIN, top=_THIN, bottom=_THIN)
-
-
-def fingerprint(listing: Listing) -> str:
-    """Changes whenever the template would."""
-    fields = [field.model_dump(exclude={"source", "notes"}) for field in listing.fields]
-    text = repr((GENERATION, fields, listing.layout.model_dump(), listing.copy.model_dump(), listing.sku))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def build(listing: Listing) -> bytes:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
-from functools import lru_cache
-from json.encoder import encode_basestring
 
 import marketplaces
 from exporter_service import taxing
 from exporter_service.merging import Candidate, Merged, Merger
-from exporter_service.model import Column, Finding, Product, Role, Row, Severity
+from exporter_service.model import Column, Finding, Origin, Product, Role, Row, Severity
 from exporter_service.settling import ColumnRules
 from exporter_service.xlsx import cells as xlsx
 
@@ -39,7 +36,7 @@ class Checker:
         self._merger = merger
         self._rules = rules
         self.shared: dict[str, str] = {}
-        self.shared_origins: dict[str, str] = {}
+        self.shared_origins: dict[str, Origin] = {}
         self._shared_findings: dict[str, tuple[Finding, ...]] = {}
         self._shared_dropped: list[str] = []
         for name, candidate in merger.shared.items():
@@ -52,7 +49,7 @@ class Checker:
         """Checks every cell of a product, then its row as a whole."""
         sku = product.sku
         texts: dict[str, str] = {}
-        origins: dict[str, str] = {}
+        origins: dict[str, Origin] = {}
         found: list[Finding] = []
         dropped = [*merged.dropped, *self._shared_dropped]
         rules = self._rules
@@ -62,7 +59,8 @@ class Checker:
                 if candidate.values:
                     dropped.append(name)
                 continue
-            text, findings = column.settle(candidate)
+            known = column.known.get(candidate.values)
+            text, findings = known if known is not None and not known[1] else column.settle(candidate)
             texts[name] = text
             if text:
                 origins[name] = origin(candidate)
@@ -262,23 +260,16 @@ def unwritable(listing: marketplaces.Listing, product: Product, seen: set[str]) 
     return None if problem is None else Finding(product.sku, listing.sku, rule, severity, problem)
 
 
-def origin(candidate: Candidate) -> str:
-    """The step of the precedence that won, and the evidence where there is any, as JSON."""
+def origin(candidate: Candidate) -> Origin:
+    """Where a value came from."""
     value = candidate.value
     if value is None:
-        return _origin(candidate.rank, candidate.source, 1.0, "", "") + "}"
-    start = _origin(candidate.rank, candidate.source, value.confidence, value.model_id, value.prompt_version)
-    return f'{start},"evidence":{encode_basestring(value.evidence)}}}' if value.evidence else start + "}"
-
-
-@lru_cache(maxsize=4096)
-def _origin(rank: str, source: str, confidence: float, model_id: str, prompt_version: str) -> str:
-    """The part that many cells share, its brace still open."""
-    told: dict[str, object] = {"rank": rank, "source": str(source)}
-    if confidence != 1.0:
-        told["confidence"] = round(confidence, 4)
-    if model_id:
-        told["model_id"] = model_id
-    if prompt_version:
-        told["prompt_version"] = prompt_version
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))[:-1]
+        return (candidate.rank, candidate.source, 1.0, "", "", "")
+    return (
+        candidate.rank,
+        candidate.source,
+        value.confidence,
+        value.evidence,
+        value.model_id,
+        value.prompt_version,
+    )

@@ -75,7 +75,8 @@ class Merger:
         for_all = self._by_sku.pop("", {})
         self._unknown = self._nowhere(for_all)
         best = self._layers(for_all, profile)
-        self._floor = {name: _PLACE[candidate.rank] for name, candidate in best.items()}
+        self._floor = {name: _PLACE[best[name].rank] if name in best else _LAST for name in self._fields}
+        self._multi = {field.name for field in listing.fields if field.multi}
         # A field that is fixed to stay empty keeps others out and has no cell.
         self.shared = {name: candidate for name, candidate in best.items() if any(candidate.values)}
         self._emptied = [name for name in listing.variation.parent_omits if name in self._fields]
@@ -83,15 +84,14 @@ class Merger:
     def merge(self, product: Product) -> Merged:
         """Merges all that is known about a product by `PRECEDENCE`."""
         own: dict[str, Candidate] = {}
-        places: dict[str, int] = {}
-        floor = self._floor
         dropped = list(self._unknown)
+        floor = self._floor
         for name, candidate in self._said(product, dropped):
             place = _PLACE[candidate.rank]
             # Of equals, what was said first wins, and what is the same for all comes before that.
-            if place < floor.get(name, _LAST) and place < places.get(name, _LAST):
+            if place < floor[name] and (name not in own or place < _PLACE[own[name].rank]):
                 own[name] = candidate
-                places[name] = place
+        self._read(product.fields, own, dropped)
         self._follow_rules(own)
         if product.variation.role is Role.PARENT:
             for name in self._emptied:
@@ -142,7 +142,6 @@ class Merger:
                 yield name, Candidate((text,), "copy", Source.COPY)
         for name in listing.sku_copies:
             yield name, Candidate((product.sku,), "constant", Source.RULE)
-        yield from self._read(product.fields, dropped)
 
     def _said_for_sku(self, sku: str, dropped: list[str]) -> Iterator[tuple[str, Candidate]]:
         named = self._by_sku.get(sku)
@@ -152,19 +151,22 @@ class Merger:
                 if _said_something(candidate.values):
                     yield name, candidate
 
-    def _read(self, values: Iterable[Value], dropped: list[str]) -> Iterator[tuple[str, Candidate]]:
-        fields = self._fields
+    def _read(self, values: Iterable[Value], own: dict[str, Candidate], dropped: list[str]) -> None:
+        """Takes what stands among the fields; it comes after all that stands in its own place."""
+        floors, multi = self._floor, self._multi
         for value in values:
-            texts = value.values
-            field = fields.get(value.field)
-            if field is None:
+            name, texts = value.field, value.values
+            floor = floors.get(name)
+            if floor is None:
                 if any(texts):
-                    dropped.append(value.field)
+                    dropped.append(name)
                 continue
-            if field.multi and len(texts) == 1:
-                texts = _split(self._listing, field, texts[0])
-            if _said_something(texts):
-                yield value.field, Candidate(texts, _rank(value), value.source, value)
+            if name in multi and len(texts) == 1:
+                texts = _split(self._listing, self._fields[name], texts[0])
+            rank = _rank(value)
+            place = _PLACE[rank]
+            if place < floor and (name not in own or place < _PLACE[own[name].rank]) and _said_something(texts):
+                own[name] = Candidate(texts, rank, value.source, value)
 
     def _follow_rules(self, own: dict[str, Candidate]) -> None:
         weaker = _PLACE["rule"]
@@ -235,7 +237,10 @@ _RANKS = {
 
 
 def _rank(value: Value) -> str:
-    return _RANKS.get(value.source) or ("vision" if value.confidence >= CONFIDENT else "doubtful")
+    rank = _RANKS.get(value.source)
+    if rank is None:
+        rank = "vision" if value.confidence >= CONFIDENT else "doubtful"
+    return rank
 
 
 def _copy(listing: marketplaces.Listing, product: Product) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,9 @@ _MANY = 20
 class Source(StrEnum):
     """Where a value came from."""
 
+    # That of an enumeration runs Python code, millions of times in a large workbook.
+    __hash__ = str.__hash__
+
     IMAGE = "image"
     RULE = "rule"
     CONSTANT = "constant"
@@ -202,19 +205,23 @@ class Template:
         return fitted(listing_of(self.code), self.by_key)
 
 
+Origin = tuple[str, str, float, str, str, str]
+"""Where a cell's value came from: step of the precedence that won, source, confidence, evidence, model, prompt."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A product merged and checked, ready to be kept.
 
     Attributes:
         texts: of the cells in which it differs from what all products of the request share; "" empties one.
-        origins: the step of the precedence that won, and its evidence, by field; as JSON.
+        origins: of the values that its cells have, by field.
         family: its place in a family of variations.
     """
 
     sku: str
     texts: Mapping[str, str]
-    origins: Mapping[str, str]
+    origins: Mapping[str, Origin]
     findings: tuple[Finding, ...] = ()
     dropped: tuple[str, ...] = ()
     family: Variation = Variation()

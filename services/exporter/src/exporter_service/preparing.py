@@ -10,7 +10,7 @@ from exporter_service import checking, families
 from exporter_service.checking import Checker
 from exporter_service.keeping import Kept
 from exporter_service.merging import Merger
-from exporter_service.model import Finding, Product, Role, Row, SellerValue, Severity, Template, Variation
+from exporter_service.model import Finding, Origin, Product, Role, Row, SellerValue, Severity, Template, Variation
 from exporter_service.settling import ColumnRules, rules_of
 from servicekit import deadlines
 
@@ -78,7 +78,7 @@ class Preparation:
         return self._checker.shared
 
     @property
-    def shared_origins(self) -> Mapping[str, str]:
+    def shared_origins(self) -> Mapping[str, Origin]:
         """Where the shared texts came from."""
         return self._checker.shared_origins
 

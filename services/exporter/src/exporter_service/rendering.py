@@ -15,7 +15,7 @@ from exporter_service.model import Column, Format, Medium, Template
 from exporter_service.reading import text as text_templates
 from exporter_service.reading.opening import top_rows
 from exporter_service.xls.filling import filled as filled_xls
-from exporter_service.xlsx.filling import Filler, Kind, Slot
+from exporter_service.xlsx.filling import Batch, Filler, Kind, Slot, Texts
 from exporter_service.xlsx.package import Package, Sink
 from exporter_service.xlsx.scanning import Scanned, scan
 from servicekit import deadlines, errors
@@ -32,22 +32,21 @@ CONTENT_TYPES = {
 }
 """Content types by extension."""
 
-Texts = Mapping[str, str]
 Opened = tuple[Package, str, Scanned]
 _OPENED_BYTES = 128 * 1024 * 1024
 
 
 class Rows(Protocol):
-    """Rows of a run; each member may be asked for once."""
+    """Rows of a run."""
 
     count: int
 
-    def shared_texts(self) -> Mapping[int, Texts]:
-        """Texts by field that the rows of each batch share."""
+    def batches(self) -> Mapping[int, Batch]:
+        """What rows share, by the number of their batch."""
         ...
 
     def texts(self) -> Iterable[tuple[int, Texts]]:
-        """Batch of each row, and the texts in which it differs."""
+        """Batch of each row, and its texts in the order of the batch's fields."""
         ...
 
 
@@ -85,7 +84,7 @@ def workbook(template: Template, rows: Rows, wanted: Format) -> bytes:
         return text_files.tab_separated(_header(template), _in_place(template, columns, _lines(columns, rows)))
     if kind == "xls":
         slots = [Slot(column.key, column.number, _kind(column)) for column in columns]
-        return filled_xls(template.content, template.sheet, template.data_row, slots, _watched(_whole(rows)))
+        return filled_xls(template.content, template.sheet, template.data_row, slots, _whole(rows), template.epoch_1904)
     return _xlsx(template, columns, rows)
 
 
@@ -93,7 +92,7 @@ def _xlsx(template: Template, columns: list[Column], rows: Rows) -> bytes:
     package, part, scanned = opened(template)
     slots = [Slot(column.key, column.number, _kind(column)) for column in columns]
     serial = partial(dates.serial, epoch_1904=template.epoch_1904)
-    filler = Filler(scanned, template.data_row, slots, serial, rows.shared_texts())
+    filler = Filler(scanned, template.data_row, slots, serial, rows.batches())
 
     def write(sink: Sink) -> None:
         for chunk in filler.stream(_watched(rows.texts()), rows.count):
@@ -134,14 +133,15 @@ def _watched(rows: Iterable[tuple[int, Texts]]) -> Iterator[tuple[int, Texts]]:
         yield row
 
 
-def _whole(rows: Rows) -> Iterator[tuple[int, Texts]]:
-    shared = rows.shared_texts()
-    return ((batch, {**shared.get(batch, {}), **texts}) for batch, texts in rows.texts())
+def _whole(rows: Rows) -> Iterator[Mapping[str, str]]:
+    """All texts of each row by field."""
+    batches = rows.batches()
+    return (batches[batch].whole(texts) for batch, texts in _watched(rows.texts()))
 
 
 def _lines(columns: list[Column], rows: Rows) -> Iterator[list[str]]:
     keys = [column.key for column in columns]
-    return ([texts.get(key, "") for key in keys] for _, texts in _watched(_whole(rows)))
+    return ([texts.get(key, "") for key in keys] for texts in _whole(rows))
 
 
 def _header(template: Template) -> bytes:
@@ -162,22 +162,24 @@ def _in_place(template: Template, columns: list[Column], texts: Iterable[list[st
 
 
 class Origins(Protocol):
-    """Where the cells of a run's rows came from; each member may be asked for once."""
+    """Where the cells of a run's rows came from."""
 
-    def shared_origins(self) -> Iterable[tuple[int, str, str]]:
-        """Number of each batch, the origins of what its rows share, and those that are named by number; as JSON."""
+    def shared_origins(self) -> Iterable[tuple[int, str, str, str]]:
+        """Of each batch its number and, as JSON, the origins of what its rows share, the fields in which they may
+        differ, and the origins that are named by number."""
         ...
 
     def origins(self) -> Iterable[tuple[str, int, str]]:
-        """SKU and batch of each row, and where its own cells came from, a JSON object by field."""
+        """SKU and batch of each row, and the origins of its cells in the order of the batch's fields, as JSON."""
         ...
 
 
 def provenance(about: Mapping[str, object], first_row: int, rows: Origins) -> bytes:
     """The sidecar: for every cell the step of the precedence that won, and its evidence.
 
-    A batch is what one request brought: `origins` are numbered from 0, `cells` holds for each field the number of its
-    origin. A row has the cells of its batch, and its own in their place, where an origin may also stand in full.
+    A batch is what one request brought: `origins` are numbered from 0, `shared` holds the origin of each field that its
+    rows have in common. A row's `cells` are the origins of its own values, in the order of the batch's `fields`; null
+    where it has none of its own. Where a number should be, an origin may also stand in full.
 
     Args:
         about: what the file tells of the run.
@@ -186,9 +188,9 @@ def provenance(about: Mapping[str, object], first_row: int, rows: Origins) -> by
     """
     buffer = io.BytesIO()
     buffer.write(f'{json.dumps(about, ensure_ascii=False)[:-1]}, "batches": {{'.encode())
-    for place, (number, cells, known) in enumerate(rows.shared_origins()):
+    for place, (number, shared, names, known) in enumerate(rows.shared_origins()):
         start = ",\n" if place else "\n"
-        buffer.write(f'{start}"{number}":{{"cells":{cells},"origins":{known}}}'.encode())
+        buffer.write(f'{start}"{number}":{{"shared":{shared},"fields":{names},"origins":{known}}}'.encode())
     buffer.write(b'\n}, "rows": [')
     for place, (sku, batch, cells) in enumerate(rows.origins()):
         start = ",\n" if place else "\n"

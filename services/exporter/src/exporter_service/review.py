@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterable
 from xml.sax.saxutils import quoteattr
 
-from openpyxl import Workbook
-
 from exporter_service.model import Finding
 from exporter_service.xlsx import cells
 from exporter_service.xlsx.package import Package
@@ -50,6 +48,9 @@ def with_review(workbook: bytes, findings: Iterable[Finding]) -> bytes:
 
 def alone(findings: Iterable[Finding]) -> bytes:
     """A workbook with nothing but the sheet of findings, beside a workbook that can take no more sheets."""
+    # Takes 20 MB of memory, and is seldom needed.
+    from openpyxl import Workbook
+
     book = Workbook(write_only=True)
     book.create_sheet("About").append([f"What was found is in the sheet {SHEET!r}."])
     buffer = io.BytesIO()

@@ -20,7 +20,7 @@ _KNOWN_LENGTH = 64
 
 
 class ColumnRules:
-    """What one column takes."""
+    """What one column takes; `known` holds what was settled before."""
 
     def __init__(self, listing: marketplaces.Listing, field: marketplaces.Field, column: Column) -> None:
         self.field = field
@@ -31,16 +31,16 @@ class ColumnRules:
         self._soft_limit = listing.copy.title_limit if field.name == listing.copy.title_field else 0
         self._minimum = Decimal(column.minimum) if column.minimum else None
         self._maximum = Decimal(column.maximum) if column.maximum else None
-        self._known: dict[tuple[str, ...], Settled] = {}
+        self.known: dict[tuple[str, ...], Settled] = {}
 
     def settle(self, candidate: Candidate) -> Settled:
         """The text that goes into the cell, "" when it is refused, and what was found; the findings lack the SKU."""
-        known = self._known.get(candidate.values)
+        known = self.known.get(candidate.values)
         if known is None:
             found: list[Finding] = []
             known = (self._settle(candidate.values, found), tuple(found))
-            if len(self._known) < _KNOWN and len(known[0]) <= _KNOWN_LENGTH:
-                self._known[candidate.values] = known
+            if len(self.known) < _KNOWN and len(known[0]) <= _KNOWN_LENGTH:
+                self.known[candidate.values] = known
         return self._with_offers(candidate, known) if known[1] and candidate.value is not None else known
 
     def _with_offers(self, candidate: Candidate, settled: Settled) -> Settled:
@@ -54,12 +54,11 @@ class ColumnRules:
         return text, tuple(replace(f, suggestion=allowed) if f.rule == "allowed_values" else f for f in findings)
 
     def _settle(self, values: tuple[str, ...], found: list[Finding]) -> str:
-        texts = [text for text in (self._cleaned(value, found) for value in values) if text.strip()]
-        most = self.field.max_values
-        if len(texts) > most:
-            plural = "s" if most > 1 else ""
-            self._add(found, "max_values", f"takes {most} value{plural}; the first are kept", Severity.WARNING)
-            texts = texts[:most]
+        texts = [self._cleaned(value, found) for value in values]
+        if len(texts) > 1:
+            texts = self._first(texts, found)
+        elif not texts or not texts[0].strip():
+            return ""
         if self._options:
             texts = [option for option in (self._option(self._options, text, found) for text in texts) if option]
         settle = _BY_KIND.get(self._kind)
@@ -71,6 +70,15 @@ class ColumnRules:
             return ""
         self._length(text, found)
         return text
+
+    def _first(self, texts: list[str], found: list[Finding]) -> list[str]:
+        """As many as the cell takes."""
+        texts = [text for text in texts if text.strip()]
+        most = self.field.max_values
+        if len(texts) > most:
+            plural = "s" if most > 1 else ""
+            self._add(found, "max_values", f"takes {most} value{plural}; the first are kept", Severity.WARNING)
+        return texts[:most]
 
     def _add(
         self, found: list[Finding], rule: str, message: str, severity: Severity = Severity.ERROR, suggestion: str = ""

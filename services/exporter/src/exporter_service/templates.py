@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import marketplaces
-from exporter_service import builtin
+from exporter_service import generation
 from exporter_service.adapters.template_store import TemplateStore, Version, not_found, template_id, version_of
 from exporter_service.keeping import Kept
 from exporter_service.model import Template, listing_of
@@ -153,9 +153,12 @@ class Templates:
 
     def _made(self, listing: Listing) -> bytes:
         """The built-in workbook, made where it is missing; ones of older data are removed."""
-        path = self._folder / f"{listing.code}-{builtin.fingerprint(listing)}.xlsx"
+        path = self._folder / f"{listing.code}-{generation.fingerprint(listing)}.xlsx"
         if path.exists():
             return path.read_bytes()
+        # What makes workbooks takes 20 MB of memory, and is seldom needed.
+        from exporter_service import builtin
+
         content = builtin.build(listing)
         self._folder.mkdir(parents=True, exist_ok=True)
         # Several processes may make it at once: each writes its own file, the last rename wins with the same content.
@@ -224,7 +227,7 @@ def read_built_in(listing: Listing, content: bytes) -> Template:
         id=f"{BUILT_IN}{listing.code}",
         version=1,
         built_in=True,
-        created=builtin.MADE,
+        created=generation.MADE,
         columns=columns,
         warnings=warnings,
         data_row=listing.layout.data_row,

@@ -109,7 +109,7 @@ class Candidates:
 
     async def _measured(self, space: str, row: Row, vector: Vector) -> Neighbour:
         """A row that was found by content with its distance, which the search did not tell."""
-        stored = await self._vectors.vector(space, row.id)
+        stored = (await self._vectors.vectors(space, [row.id])).get(row.id)
         distance = 0.0 if stored is None else float(np.sum((stored - vector) ** 2, dtype=np.float64))
         return Neighbour(row, distance)
 

@@ -10,11 +10,12 @@ from enum import Enum
 
 from objectstore import ObjectRef, ObjectStore
 from servicekit import errors
-from vision_index_service.claims import IMAGES, Claims
+from vision_index_service.claims import Claims
 from vision_index_service.inflight import KeyedLocks
-from vision_index_service.model import EmbeddingModel, Filter, Mark, VectorStore
+from vision_index_service.model import EmbeddingModel, Filter, Mark, Row, VectorStore
 from vision_index_service.reading import Reader
 from vision_index_service.search import Search
+from vision_index_service.shelf import IMAGES, Shelf
 from vision_index_service.verdict import Thresholds
 
 MAX_DELETED = 1000
@@ -56,7 +57,7 @@ class Curator:
         """``locks`` are shared with those who store."""
         self._reader, self._vectors, self._objects = reader, vectors, objects
         self._search, self._locks, self._clock = search, locks, clock
-        self._claims = Claims(objects)
+        self._claims, self._shelf = Claims(objects), Shelf(objects)
 
     async def delete(self, addresses: Sequence[str], dry_run: bool = False) -> list[tuple[Deleted, str]]:
         """Removes pictures by address: a result and a sentence for each, in order. Safe to repeat."""
@@ -84,7 +85,9 @@ class Curator:
     async def mark_distinct(self, first: str, second: str, said_by: str, revoke: bool = False) -> None:
         """Remembers, or forgets, that two stored pictures show different products."""
         model = await self._reader.model()
-        one, other = await asyncio.gather(self._search.resolve(model, first), self._search.resolve(model, second))
+        one, other = await asyncio.gather(
+            self._search.resolve(model, first, any_model=True), self._search.resolve(model, second, any_model=True)
+        )
         if one.print.sha_bytes == other.print.sha_bytes:
             raise errors.InvalidArgument("both are the same file; name two different pictures", reason="SAME_PICTURE")
         mark = Mark.of(one.print.sha_bytes, other.print.sha_bytes)
@@ -105,23 +108,23 @@ class Curator:
         """Object first: a crash then leaves a row without object, never a picture that a repair would bring back."""
         space = await self._vectors.space(await self._reader.model())
         spaces = [space, *await self._vectors.other_spaces(space)]
-        where = Filter(bucket=ref.bucket, key=ref.key)
-        found = {name: await self._vectors.find(name, where, 10) for name in spaces}
-        rows = [row for there in found.values() for row in there]
+        rows = [row for name in spaces for row in await self._rows(name, ref)]
         if dry_run:
-            known = bool(rows) or await self._exists(ref)
+            known = bool(rows) or await self._shelf.exists(ref.bucket, ref.key)
             return (Deleted.DELETED, "would be deleted") if known else (Deleted.NOT_FOUND, "")
         async with self._locks.hold(rows[0].id if rows else ""):
-            existed = await self._objects.delete(ref.bucket, ref.key)
-            for name, there in found.items():
+            originals = {row.original_key for row in rows} or {
+                info.key for info in (await self._shelf.originals(ref.bucket, ref.key)).values()
+            }
+            existed = await self._shelf.remove(ref.bucket, ref.key, max(originals, default=""))
+            # Looked up again: a re-index may have written a row just before the object went.
+            for name in spaces:
+                there = await self._rows(name, ref)
+                rows += there
                 await self._vectors.delete(name, [row.id for row in there])
-            for sha_bytes in {row.print.sha_bytes for row in rows}:
-                await self._claims.drop(ref.bucket, sha_bytes)
+            for row_id in {row.id for row in rows}:
+                await self._claims.drop(ref.bucket, row_id)
         return (Deleted.DELETED, "") if existed or rows else (Deleted.NOT_FOUND, "")
 
-    async def _exists(self, ref: ObjectRef) -> bool:
-        try:
-            await self._objects.head(ref.bucket, ref.key)
-        except errors.NotFound:
-            return False
-        return True
+    async def _rows(self, space: str, ref: ObjectRef) -> list[Row]:
+        return await self._vectors.find(space, Filter(bucket=ref.bucket, key=ref.key), 10)

@@ -16,6 +16,8 @@ from PIL import Image, ImageFilter, ImageOps
 from servicekit import images
 from vision_index_service.model import Print
 
+VERSION = 1
+"""Raised when the same picture would get another print: a re-index then makes the stored ones anew."""
 HASH_SIDE = 16
 COLOR_GRID = 6
 _WORK_SIDE = 768  # hashes read 64 pixels a side; more than this changes no bit and costs time on large photos
@@ -50,6 +52,7 @@ def fingerprint(data: bytes) -> Print:
         box=_phash(box),
         box_mirrored=_phash(ImageOps.mirror(box)),
         colors=_colors(small.crop(edges)),
+        version=VERSION,
     )
 
 

@@ -14,11 +14,13 @@ from objectstore import ObjectStore
 from servicekit import errors, images
 from vision_index_service import verdict
 from vision_index_service.candidates import Candidates, Judged, norm
-from vision_index_service.claims import Claims, row_id
+from vision_index_service.claims import Claim, Claims, Label, row_id
 from vision_index_service.inflight import InFlight, KeyedLocks
 from vision_index_service.model import Decision, EmbeddingModel, Print, Row, Vector, VectorStore
 from vision_index_service.reading import Reader
 from vision_index_service.search import DEFAULT_TOP_K, top_k_of
+from vision_index_service.shelf import Shelf
+from vision_index_service.shown import is_exotic
 from vision_index_service.verdict import Thresholds
 
 logger = logging.getLogger(__name__)
@@ -62,7 +64,7 @@ class Ingest:
         """``locks`` are shared with those who delete."""
         self._reader, self._vectors, self._objects = reader, vectors, objects
         self._candidates, self._locks, self._clock = candidates, locks, clock
-        self._claims, self._in_flight = Claims(objects), InFlight()
+        self._claims, self._shelf, self._in_flight = Claims(objects), Shelf(objects), InFlight()
 
     async def check(
         self, image: bytes, website: str = "", asked: float | None = None, top_k: int = DEFAULT_TOP_K
@@ -130,54 +132,58 @@ class Ingest:
         return Stored(True, row.id, url, verdict.stored_again(row, url, model, thresholds))
 
     async def _heal(self, row: Row, image: bytes) -> None:
-        """Puts a stored picture's object back should somebody have removed it behind the index."""
-        try:
-            await self._objects.head(row.bucket, row.key)
-        except errors.NotFound:
-            logger.warning("the object of row %s was missing and is put back", row.id)
-            await self._objects.put(row.bucket, row.key, image, row.print.content_type)
+        """Puts a stored picture's objects back should somebody have removed them behind the index."""
+        keys = [row.key, row.original_key] if row.original_key else [row.key]
+        if not all([await self._shelf.exists(row.bucket, key) for key in keys]):
+            logger.warning("an object of row %s was missing and is put back", row.id)
+            await self._put(row.bucket, row.key, row.original_key, image, row.print.content_type)
+
+    async def _put(self, bucket: str, key: str, original_key: str, image: bytes, content_type: str) -> None:
+        shown = await self._reader.shown(image) if original_key else None
+        await self._shelf.put(bucket, key, original_key, image, content_type, shown)
 
     async def _only_alive(self, judged: Judged) -> Judged:
         """Leaves out rows that would stop the upload although their object is gone: their address leads nowhere."""
         while (best := judged.decision(1).match) is not None and best.verdict.stops_upload:
-            try:
-                await self._objects.head(best.row.bucket, best.row.key)
+            if await self._shelf.exists(best.row.bucket, best.row.key):
                 break
-            except errors.NotFound:
-                logger.warning("row %s has no object; run Repair", best.row.id)
-                judged = judged.without(best.row.id)
+            logger.warning("row %s has no object; run Repair", best.row.id)
+            judged = judged.without(best.row.id)
         return judged
 
     async def _store(self, upload: Upload, bucket: str, picture: Print, vector: Vector, model: EmbeddingModel) -> Row:
         """Claim, object, row, in this order; each may be repeated after a crash, and by another replica."""
         space = await self._vectors.space(model)
         wanted = row_id(bucket, picture.sha_bytes)
+        exotic = is_exotic(upload.image)
+        label = Label(upload.original_name, upload.sku)
         for _ in range(_CLAIM_TRIES):
-            claim = await self._claims.take(bucket, picture, upload.original_name, self._clock())
+            claim = await self._claims.take(bucket, picture, label, exotic, self._clock())
             # Asked again under the claim: whoever finished in between has left a row and no claim.
             if known := await self._known(model, wanted):
-                await self._claims.drop(bucket, picture.sha_bytes)
+                await self._claims.drop(bucket, wanted)
                 return known
             if claim is None:
                 continue
-            earlier = await self._row_of_other_model(space, wanted)
-            key, created = (earlier.key, earlier.created) if earlier else (claim.key, claim.created)
-            await self._objects.put(bucket, key, upload.image, picture.content_type)
+            if earlier := await self._row_of_other_model(space, wanted):
+                claim = Claim(earlier.key, earlier.created, earlier.original_key, earlier.original_name, earlier.sku)
+            await self._put(bucket, claim.key, claim.original_key, upload.image, picture.content_type)
             row = Row(
                 id=wanted,
                 bucket=bucket,
-                key=key,
-                url=self._objects.url(bucket, key),
+                key=claim.key,
+                url=self._objects.url(bucket, claim.key),
                 website=self._objects.website_of(bucket),
                 print=picture,
                 model_id=model.id,
-                sku=upload.sku,
-                original_name=upload.original_name,
-                created=created,
+                sku=upload.sku or claim.sku,
+                original_name=upload.original_name or claim.original_name,
+                created=claim.created,
                 norm=norm(vector),
+                original_key=claim.original_key,
             )
             await self._vectors.upsert(space, [(row, vector)])
-            await self._claims.drop(bucket, picture.sha_bytes)
+            await self._claims.drop(bucket, wanted)
             return row
         raise errors.Aborted("this picture is being stored and deleted at once; try again", reason="UPLOAD_CONFLICT")
 

@@ -153,6 +153,7 @@ class Filter:
     bucket: str | None = None
     not_bucket: str | None = None
     key: str | None = None
+    keys: tuple[str, ...] | None = None
     sha_pixels: str | None = None
     created_from: int | None = None
     created_before: int | None = None
@@ -182,9 +183,7 @@ class Embedder(Protocol):
         """The vector of a picture and the model it belongs to. Raises what the service raises."""
         ...
 
-    async def embed_bulk(
-        self, images: Sequence[bytes]
-    ) -> tuple[list[Vector | errors.ServiceError], EmbeddingModel]:
+    async def embed_bulk(self, images: Sequence[bytes]) -> tuple[list[Vector | errors.ServiceError], EmbeddingModel]:
         """A vector, or why there is none, for each picture; waits behind pictures that people wait for."""
         ...
 
@@ -200,7 +199,8 @@ class Embedder(Protocol):
 class VectorStore(Protocol):
     """Rows with vectors, one collection ("space") per model, read with strong consistency.
 
-    Only rows of the buckets that the configuration names are read. Every method raises ``errors.Unavailable`` when the store is down, slow or refuses.
+    Only rows of the buckets that the configuration names are read. Every method raises ``errors.Unavailable``
+    when the store is down, slow or refuses.
     """
 
     @property

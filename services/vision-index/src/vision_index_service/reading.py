@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,16 +12,22 @@ from objectstore.threads import Threads
 from servicekit import errors, images
 from vision_index_service.fingerprint import fingerprint
 from vision_index_service.model import Embedder, EmbeddingModel, Print, Vector
+from vision_index_service.shown import shown_jpeg
+from vision_index_service.thresholds_file import Calibrated
 from vision_index_service.verdict import Thresholds
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What an operator may set; None leaves it to the model. Distances are squared L2."""
+    """What an operator may set; None leaves it to the model. Distances are squared L2.
+
+    ``calibrated`` holds the thresholds of the thresholds file, by model id.
+    """
 
     duplicate_distance: float | None = None
     similar_distance: float | None = None
     cross_website: str = "report"
+    calibrated: Mapping[str, Calibrated] = field(default_factory=dict)
 
 
 class Reader:
@@ -38,6 +45,10 @@ class Reader:
         """The picture's print. Raises ``errors.InvalidArgument`` for what is no picture, or a damaged one."""
         return await self._decoders.run(lambda: fingerprint(image))
 
+    async def shown(self, image: bytes) -> bytes | None:
+        """A JPEG for browsers and marketplaces, where they do not take the file itself; else None."""
+        return await self._decoders.run(lambda: shown_jpeg(image))
+
     async def vector(self, image: bytes) -> tuple[Vector, EmbeddingModel]:
         """The picture's vector and its model. Raises ``errors.Internal`` for a vector that cannot be used."""
         images.inspect(image)
@@ -48,12 +59,19 @@ class Reader:
         seen, (vector, model) = await asyncio.gather(self.print(image), self.vector(image))
         return seen, vector, model
 
+    async def vectors(self, images: Sequence[bytes]) -> tuple[list[Vector | errors.ServiceError], EmbeddingModel]:
+        """A vector, or why there is none, for each picture, behind those that people wait for."""
+        outcomes, model = await self._embedder.embed_bulk(images)
+        return [_checked_or_error(outcome, model) for outcome in outcomes], model
+
     async def text_vector(self, text: str) -> tuple[Vector, EmbeddingModel]:
         """The text's vector in the space of the pictures."""
         return _checked(*await self._embedder.embed_text(text))
 
     def thresholds(self, model: EmbeddingModel, asked: float | None = None) -> Thresholds:
-        """The request's threshold over the configured over the model's own."""
+        """The request's threshold over the configured over the calibrated over the model's own."""
+        if calibrated := self._policy.calibrated.get(model.id):
+            model = calibrated.of(model)
         return Thresholds.of(model, self._policy.duplicate_distance, self._policy.similar_distance, asked)
 
     async def close(self) -> None:
@@ -68,3 +86,12 @@ def _checked(vector: Vector, model: EmbeddingModel) -> tuple[Vector, EmbeddingMo
             f"the embedding model {model.id} gave a vector that cannot be used", reason="VECTOR_INVALID"
         )
     return vector, model
+
+
+def _checked_or_error(outcome: Vector | errors.ServiceError, model: EmbeddingModel) -> Vector | errors.ServiceError:
+    if isinstance(outcome, errors.ServiceError):
+        return outcome
+    try:
+        return _checked(outcome, model)[0]
+    except errors.Internal as error:
+        return error

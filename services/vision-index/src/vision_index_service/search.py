@@ -58,7 +58,7 @@ class Search:
         where = self._where(window)
         model = await self._reader.model()
         row = await self.resolve(model, address_or_id)
-        vector = await self._vectors.vector(await self._vectors.space(model), row.id)
+        vector = (await self._vectors.vectors(await self._vectors.space(model), [row.id])).get(row.id)
         if vector is None:
             raise _not_stored()
         return await self._search(Query(row.print, row.norm), vector, model, where, window.max_distance, count)
@@ -82,17 +82,23 @@ class Search:
         ranked = sorted(found.matches, key=lambda match: -match.cosine)
         return Found(tuple(ranked[:count]), model.id)
 
-    async def resolve(self, model: EmbeddingModel, address_or_id: str) -> Row:
-        """The row of an address of ours or of an id. Raises ``errors.NotFound``."""
+    async def resolve(self, model: EmbeddingModel, address_or_id: str, any_model: bool = False) -> Row:
+        """The row of an address of ours or of an id; with ``any_model`` also one that only another model has.
+
+        Raises ``errors.NotFound``.
+        """
         space = await self._vectors.space(model)
-        if ref := self._objects.parse_url(address_or_id):
-            found = await self._vectors.find(space, Filter(bucket=ref.bucket, key=ref.key), 1)
-            row = found[0] if found else None
-        else:
-            row = (await self._vectors.get(space, [address_or_id])).get(address_or_id)
-        if row is None:
-            raise _not_stored()
-        return row
+        spaces = [space, *(await self._vectors.other_spaces(space) if any_model else [])]
+        ref = self._objects.parse_url(address_or_id)
+        for name in spaces:
+            if ref is not None:
+                found = await self._vectors.find(name, Filter(bucket=ref.bucket, key=ref.key), 1)
+                row = found[0] if found else None
+            else:
+                row = (await self._vectors.get(name, [address_or_id])).get(address_or_id)
+            if row is not None:
+                return row
+        raise _not_stored()
 
     async def _search(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,6 +17,8 @@ from vision_index_service.curate import Deleted
 from vision_index_service.index import Index
 from vision_index_service.ingest import Upload
 from vision_index_service.model import Band, Decision, Match, Reason, VectorStore, Verdict
+from vision_index_service.progress import Problem, ProblemKind, Report
+from vision_index_service.repair import MEND, MEND_AND_DELETE, REPORT
 from vision_index_service.search import Window
 
 _MAX_NAME = 255  # characters; a longer file name is cut, it is for people only
@@ -48,10 +52,18 @@ _DELETED = {
     Deleted.REFUSED: pb.DELETE_STATUS_REFUSED,
     Deleted.FAILED: pb.DELETE_STATUS_FAILED,
 }
+_PROBLEMS = {
+    ProblemKind.OBJECT_WITHOUT_ROW: pb.PROBLEM_KIND_OBJECT_WITHOUT_ROW,
+    ProblemKind.ROW_WITHOUT_OBJECT: pb.PROBLEM_KIND_ROW_WITHOUT_OBJECT,
+    ProblemKind.WRONG_URL: pb.PROBLEM_KIND_WRONG_URL,
+    ProblemKind.OTHER_MODEL: pb.PROBLEM_KIND_OTHER_MODEL,
+    ProblemKind.UNREADABLE: pb.PROBLEM_KIND_UNREADABLE,
+    ProblemKind.FAILED: pb.PROBLEM_KIND_FAILED,
+}
 
 
 class VisionIndexServicer(vision_index_pb2_grpc.VisionIndexServiceServicer):
-    """Reindex, Repair and ImportLegacyIndex are not built yet and answer UNIMPLEMENTED."""
+    """The VisionIndexService of the contract."""
 
     def __init__(self, index: Index, vectors: VectorStore, objects: ObjectStore) -> None:
         self._index, self._vectors, self._objects = index, vectors, objects
@@ -119,6 +131,34 @@ class VisionIndexServicer(vision_index_pb2_grpc.VisionIndexServiceServicer):
             ]
         )
 
+    async def Reindex(self, request: pb.ReindexRequest, context: Any) -> AsyncIterator[pb.ReindexResponse]:
+        """Embeds stored pictures again; a message after each batch."""
+        async with aclosing(self._index.reindex.run(request.website, request.restart)) as reports:
+            async for report in reports:
+                yield pb.ReindexResponse(progress=_progress(report), problems=map(_problem, report.problems))
+
+    async def Repair(self, request: pb.RepairRequest, context: Any) -> AsyncIterator[pb.RepairResponse]:
+        """Compares objects and rows, and mends what it is told to."""
+        if request.delete_orphan_rows and not request.mend:
+            raise errors.InvalidArgument(
+                "delete_orphan_rows needs mend; ask for both, or for a report only",
+                reason="MEND_MISSING",
+                fields={"mend": "is needed with delete_orphan_rows"},
+            )
+        kinds = MEND_AND_DELETE if request.delete_orphan_rows else MEND if request.mend else REPORT
+        async with aclosing(self._index.repair.run(request.website, kinds)) as reports:
+            async for report in reports:
+                yield pb.RepairResponse(progress=_progress(report), problems=map(_problem, report.problems))
+
+    async def ImportLegacyIndex(
+        self, request: pb.ImportLegacyIndexRequest, context: Any
+    ) -> AsyncIterator[pb.ImportLegacyIndexResponse]:
+        """Makes rows of what the earlier system's files name."""
+        asked = self._index.legacy.run(request.indexed_hashes, request.int_hash_to_path, request.dry_run)
+        async with aclosing(asked) as reports:
+            async for report in reports:
+                yield pb.ImportLegacyIndexResponse(progress=_progress(report), problems=map(_problem, report.problems))
+
     async def MarkDistinct(self, request: pb.MarkDistinctRequest, context: Any) -> pb.MarkDistinctResponse:
         """Remembers that two stored pictures show different products."""
         _not_longer("first", request.first, _MAX_ADDRESS)
@@ -173,6 +213,24 @@ def _match(match: Match) -> pb.Match:
     )
     made.create_time.FromMilliseconds(match.row.created)
     return made
+
+
+def _progress(report: Report) -> type_pb2.Progress:
+    told = report.progress
+    made = type_pb2.Progress(done=told.done, total=told.total, failed=told.failed, rate=told.rate)
+    if told.seconds_left is not None:
+        made.time_left.FromMilliseconds(round(told.seconds_left * 1000))
+    return made
+
+
+def _problem(problem: Problem) -> pb.IndexProblem:
+    return pb.IndexProblem(
+        kind=_PROBLEMS[problem.kind],
+        url=problem.url,
+        id=problem.row_id,
+        mended=problem.mended,
+        detail=problem.detail,
+    )
 
 
 def _ms(when: Timestamp) -> int:

@@ -29,10 +29,26 @@ class Settings(ObjectStoreSettings, ServiceSettings):
 
     duplicate_distance: float | None = Field(None, ge=0, description="Instead of the model's own.")
     similar_distance: float | None = Field(None, ge=0, description="Instead of the model's own.")
+    thresholds_file: Path | None = Field(
+        None,
+        description="What python -m vision_index_service.calibrate wrote; unset: vision_index_thresholds.json in "
+        "DATA_DIR, where there is one.",
+    )
     cross_website: Literal["report", "return", "ignore"] = Field(
         "report",
         description="The same picture in another website's bucket: report it beside the verdict, let it be the "
         "verdict, or do not look.",
+    )
+
+    batch_size: int = Field(64, ge=1, le=1000, description="Pictures of one batch of a re-index, repair or import.")
+    reindex_on_startup: bool = Field(
+        False, description="Embed every stored picture again, in the background after the start; goes on after a crash."
+    )
+    clean_orphans_on_startup: bool = Field(
+        False, description="Repair in the background after the start: mend, and delete rows whose object is gone."
+    )
+    embed_other_model_on_startup: bool = Field(
+        True, description="Embed pictures again, in the background after the start, that only another model knows."
     )
 
     @property
@@ -41,6 +57,11 @@ class Settings(ObjectStoreSettings, ServiceSettings):
         if self.zilliz_url:
             return self.zilliz_url
         return f"http://{self.milvus_host}:{self.milvus_port}" if self.milvus_host else ""
+
+    @property
+    def calibrated_file(self) -> Path:
+        """Where calibrated thresholds are read from, and written to."""
+        return self.thresholds_file or self.data_dir / "vision_index_thresholds.json"
 
     @property
     def vector_file(self) -> Path:

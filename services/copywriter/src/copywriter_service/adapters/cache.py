@@ -77,6 +77,13 @@ class Cache(Leases, Protocol):
         """Notes the picture of parts (code and part) whose picture was not known."""
         ...
 
+    async def titles_with(
+        self, words: Collection[str], probes: int, language: str, codes: Collection[str], sku: str
+    ) -> list[tuple[str, str]]:
+        """SKU and title of other SKUs' entries, of these codes and this language, that have one of the `probes` rarest
+        of these words (see `titles`); of very many, the newest."""
+        ...
+
     async def delete(self, sku: str, code: str | None) -> int:
         """Forgets entries of a SKU, all of them for None; the number of entries."""
         ...

@@ -15,10 +15,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from copywriter_service.adapters import title_index
 from copywriter_service.adapters.cache import Holdings, ImportedEntry, Key
 from copywriter_service.adapters.cache_errors import keep_damaged, typed
-from copywriter_service.adapters.cache_tables import IMPORTED, KEY, LEASES, METADATA, PARTS, part_of, row_of
-from copywriter_service.domain import AdapterInfo, Origin, Part, StoredPart
+from copywriter_service.adapters.cache_tables import (
+    IMPORTED,
+    KEY,
+    LEASES,
+    METADATA,
+    PARTS,
+    TITLE_WORDS,
+    part_of,
+    row_of,
+)
+from copywriter_service.domain import DEFAULT_LANGUAGE, AdapterInfo, Origin, Part, StoredPart
 from servicekit import errors
 
 T = TypeVar("T")
@@ -28,6 +38,8 @@ THREADS = 4
 # Longest wait for another process's write, in seconds.
 BUSY_SECONDS = 5
 FILE_NAME = "copywriter.db"
+# Titles compared with a new one at most: only a catalogue of nearly equal titles has more candidates.
+MAX_CANDIDATES = 500
 
 
 class SqlCache:
@@ -43,7 +55,7 @@ class SqlCache:
         self._engine = _postgres(url) if url and not url.startswith("sqlite") else _sqlite(url, self._file)
         self._dialect = self._engine.dialect.name
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cache")
-        detail = "" if self._file is None else str(self._file)
+        detail = "" if self._file is None else "on disk"
         self.info = AdapterInfo("cache", self._dialect, embedded=self._dialect == "sqlite", detail=detail)
 
     async def open(self) -> None:
@@ -57,12 +69,11 @@ class SqlCache:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise errors.FailedPrecondition(
-                    f"cannot make the folder {self._file.parent} of the copy cache; check DATA_DIR",
-                    reason="CACHE_READ_ONLY",
+                    "cannot make the folder of the copy cache; check DATA_DIR", reason="CACHE_READ_ONLY"
                 ) from error
         await self._run(self._check, writes=False)
         # Replicas that start together may make the same table at the same time.
-        await self._run(METADATA.create_all, again=3)
+        await self._run(self._prepare, again=3)
 
     async def close(self) -> None:
         """Ends all connections and threads."""
@@ -74,6 +85,10 @@ class SqlCache:
             answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             if answer != "ok":
                 raise DBAPIError("PRAGMA quick_check", None, Exception(f"malformed: {answer}"))
+
+    def _prepare(self, connection: Connection) -> None:
+        METADATA.create_all(connection)
+        title_index.fill(connection, self._insert(TITLE_WORDS))
 
     async def _run(self, work: Callable[[Connection], T], *, writes: bool = True, again: int = 1) -> T:
         """Runs `work` in a transaction on a thread, in up to `again` attempts."""
@@ -119,7 +134,12 @@ class SqlCache:
         )
         upsert = _upsert(statement, PARTS, where=sa.not_(kept))
         rows = [row_of(part, time.time()) for part in parts]
-        await self._run(lambda connection: connection.execute(upsert, rows))
+
+        def work(connection: Connection) -> None:
+            connection.execute(upsert, rows)
+            self._index_titles(connection, parts)
+
+        await self._run(work)
 
     async def put_edit(self, key: Key, parts: Sequence[StoredPart]) -> None:
         """Stores a person's parts and forgets that person's earlier ones of the same entry."""
@@ -130,6 +150,7 @@ class SqlCache:
         def work(connection: Connection) -> None:
             connection.execute(forget)
             connection.execute(upsert, rows)
+            title_index.refresh(connection, [key], self._insert(TITLE_WORDS))
 
         await self._run(work)
 
@@ -140,6 +161,17 @@ class SqlCache:
         update = update.where(PARTS.c.sku == sku, PARTS.c.language == language, PARTS.c.picture_sha256 == "", these)
         await self._run(lambda connection: connection.execute(update))
 
+    async def titles_with(
+        self, words: Collection[str], probes: int, language: str, codes: Collection[str], sku: str
+    ) -> list[tuple[str, str]]:
+        """SKU and title of other SKUs' entries that have one of the `probes` rarest of these words."""
+
+        def work(connection: Connection) -> list[tuple[str, str]]:
+            rarest = title_index.rarest(connection, words, probes, language, codes)
+            return title_index.candidates(connection, rarest, language, codes, sku, MAX_CANDIDATES)
+
+        return await self._run(work, writes=False)
+
     async def delete(self, sku: str, code: str | None) -> int:
         """Forgets entries of a SKU; the number of entries."""
         where = [PARTS.c.sku == sku] + ([] if code is None else [PARTS.c.code == code])
@@ -148,6 +180,7 @@ class SqlCache:
         def work(connection: Connection) -> int:
             count = int(connection.execute(entries).scalar_one())
             connection.execute(sa.delete(PARTS).where(*where))
+            title_index.forget(connection, sku, code)
             if code is None:
                 connection.execute(sa.delete(IMPORTED).where(IMPORTED.c.sku == sku))
             return count
@@ -185,6 +218,8 @@ class SqlCache:
         statement = self._insert(IMPORTED)
         raw = statement.on_conflict_do_update(index_elements=["sku"], set_={"raw": statement.excluded.raw})
         rows = [row_of(part, time.time()) for entry in entries for part in entry.parts]
+        languages = {DEFAULT_LANGUAGE, *(part.language for entry in entries for part in entry.parts)}
+        changed = [(entry.sku, "", language) for entry in entries for language in languages]
 
         def work(connection: Connection) -> None:
             for entry in entries:
@@ -199,6 +234,7 @@ class SqlCache:
             connection.execute(raw, numbered)
             if rows:
                 connection.execute(parts, rows)
+            title_index.refresh(connection, changed, self._insert(TITLE_WORDS))
 
         await self._run(work)
 
@@ -241,6 +277,10 @@ class SqlCache:
         if self._dialect == "sqlite":
             return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Float)
         return sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float)
+
+    def _index_titles(self, connection: Connection, parts: Sequence[StoredPart]) -> None:
+        keys = [(part.sku, part.code, part.language) for part in parts if part.part is Part.TITLE]
+        title_index.refresh(connection, keys, self._insert(TITLE_WORDS))
 
     def _insert(self, table: sa.Table) -> Any:
         return sqlite.insert(table) if self._dialect == "sqlite" else postgresql.insert(table)

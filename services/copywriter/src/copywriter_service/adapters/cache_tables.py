@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.engine import Row
 
 from copywriter_service.domain import Content, Origin, Part, StoredPart
@@ -42,6 +42,17 @@ IMPORTED = Table(
     Column("sku", _text(200), primary_key=True),
     Column("position", Integer, nullable=False),
     Column("raw", Text, nullable=False),
+)
+
+# The words of stored titles (`titles.words_of`), by which near-identical ones are looked up.
+TITLE_WORDS = Table(
+    "copywriter_title_words",
+    METADATA,
+    Column("sku", _text(200), primary_key=True),
+    Column("code", _text(16), primary_key=True),
+    Column("language", _text(35), primary_key=True),
+    Column("word", _text(64), primary_key=True),
+    Index("copywriter_title_words_by_word", "language", "code", "word"),
 )
 
 LEASES = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import openai
 
@@ -23,15 +24,49 @@ _REFUSED_CODES = (
 _PICTURE_CODES = re.compile(r"image")
 
 
-def failure_of(error: openai.OpenAIError, model: str) -> Failure:
+@dataclass(frozen=True)
+class Task:
+    """What was asked of the provider, in the words of its errors.
+
+    Attributes:
+        setting: The variable that names the model.
+        refused: A sentence for the caller whom the provider's safety system refuses.
+    """
+
+    model: str
+    setting: str
+    refused: str
+
+
+_WRITING_REFUSED = (
+    "the model refused to write about this picture or these attributes; change them, or write the copy by hand"
+)
+_EDITING_REFUSED = (
+    "the provider's safety system refused this picture; leave this prompt out, or change the source pictures or the "
+    "description"
+)
+LISTING = Task("", "OPENAI_API_KEY", _WRITING_REFUSED)
+
+
+def writing(model: str) -> Task:
+    """Writing copy."""
+    return Task(model, "OPENAI_MODEL", _WRITING_REFUSED)
+
+
+def editing(model: str) -> Task:
+    """Making pictures from pictures."""
+    return Task(model, "OPENAI_IMAGE_MODEL", _EDITING_REFUSED)
+
+
+def failure_of(error: openai.OpenAIError, task: Task) -> Failure:
     """What an error of the SDK means for the caller, and whether to try again."""
     if isinstance(error, openai.APITimeoutError):
         return timed_out()
     if isinstance(error, openai.APIStatusError):
-        return _status(error, model)
+        return _status(error, task)
     if isinstance(error, openai.APIConnectionError):
         unreachable = errors.Unavailable(
-            "the copy provider cannot be reached; check OPENAI_BASE_URL and the network",
+            "the provider cannot be reached; check OPENAI_BASE_URL and the network",
             reason="PROVIDER_UNREACHABLE",
         )
         return Failure(unreachable, again=True)
@@ -40,25 +75,19 @@ def failure_of(error: openai.OpenAIError, model: str) -> Failure:
 
 def timed_out() -> Failure:
     """The provider did not answer within the time of one attempt."""
-    error = errors.Unavailable("the copy provider did not answer in time; try again later", reason="PROVIDER_TIMEOUT")
+    error = errors.Unavailable("the provider did not answer in time; try again later", reason="PROVIDER_TIMEOUT")
     return Failure(error, again=True)
 
 
-def refused() -> Failure:
-    """The model, or a filter before or behind it, does not write about this product."""
-    return Failure(
-        errors.FailedPrecondition(
-            "the model refused to write about this picture or these attributes; change them, or write the copy by hand",
-            reason="PROVIDER_REFUSED",
-        ),
-        again=False,
-    )
+def refused(sentence: str = _WRITING_REFUSED) -> Failure:
+    """The model, or a filter before or behind it, does not work on this product."""
+    return Failure(errors.FailedPrecondition(sentence, reason="PROVIDER_REFUSED"), again=False)
 
 
 def bad_answer() -> Failure:
     """What came back is no answer that can be read."""
     return Failure(
-        errors.Unavailable("the copy provider answered something unreadable; try again", reason="PROVIDER_BAD_ANSWER"),
+        errors.Unavailable("the provider answered something unreadable; try again", reason="PROVIDER_BAD_ANSWER"),
         again=False,
     )
 
@@ -69,14 +98,14 @@ def failed_response(code: str) -> Failure:
         return refused()
     if code == "rate_limit_exceeded":
         return _too_many(None)
-    return _down("failed while it wrote", None)
+    return _down("failed while it worked", None)
 
 
-def _status(error: openai.APIStatusError, model: str) -> Failure:
+def _status(error: openai.APIStatusError, task: Task) -> Failure:
     status, code = int(error.status_code), str(error.code or "")
     if status in (401, 403):
         refused_key = errors.Unavailable(
-            "the copy provider refuses the key; set a valid OPENAI_API_KEY",
+            "the provider refuses the key; set a valid OPENAI_API_KEY",
             reason="PROVIDER_KEY_REFUSED",
             retry_after=KEY_PAUSE,
         )
@@ -85,21 +114,21 @@ def _status(error: openai.APIStatusError, model: str) -> Failure:
         return _limited(error, code)
     if status == 404:
         unknown = errors.FailedPrecondition(
-            f"the copy provider does not know the model {model}; set OPENAI_MODEL to one that it lists",
+            f"the provider does not know the model {task.model}; set {task.setting} to one that it lists",
             reason="PROVIDER_MODEL_UNKNOWN",
         )
         return Failure(unknown, again=False)
     if status in (408, 409) or status >= 500:
         return _down(f"failed with status {status}", retry_after(error))
     if code in _REFUSED_CODES:
-        return refused()
+        return refused(task.refused)
     if _PICTURE_CODES.search(code):
         picture = errors.InvalidArgument(
-            "the copy provider cannot read the picture; send another one", reason="IMAGE_UNREADABLE"
+            "the provider cannot read the picture; send another one", reason="IMAGE_UNREADABLE"
         )
         return Failure(picture, again=False)
     rejected = errors.FailedPrecondition(
-        f"the copy provider rejects the request with status {status}; check OPENAI_MODEL and OPENAI_BASE_URL",
+        f"the provider rejects the request with status {status}; check {task.setting} and OPENAI_BASE_URL",
         reason="PROVIDER_REJECTED",
     )
     return Failure(rejected, again=False)
@@ -110,7 +139,7 @@ def _limited(error: openai.APIStatusError, code: str) -> Failure:
     if code == "insufficient_quota" or str(error.type or "") == "insufficient_quota":
         wait = QUOTA_PAUSE if wait is None else wait
         gone = errors.ResourceExhausted(
-            "the copy provider's quota is used up; wait, or raise the limit of the account",
+            "the provider's quota is used up; wait, or raise the limit of the account",
             reason="PROVIDER_QUOTA_GONE",
             retry_after=wait,
         )
@@ -120,7 +149,7 @@ def _limited(error: openai.APIStatusError, code: str) -> Failure:
 
 def _too_many(wait: float | None) -> Failure:
     limited = errors.ResourceExhausted(
-        "the copy provider takes no more requests for now; try again after the time given",
+        "the provider takes no more requests for now; try again after the time given",
         reason="PROVIDER_RATE_LIMITED",
         retry_after=wait,
     )
@@ -128,7 +157,7 @@ def _too_many(wait: float | None) -> Failure:
 
 
 def _down(what: str, wait: float | None) -> Failure:
-    down = errors.Unavailable(f"the copy provider {what}; try again later", reason="PROVIDER_DOWN", retry_after=wait)
+    down = errors.Unavailable(f"the provider {what}; try again later", reason="PROVIDER_DOWN", retry_after=wait)
     return Failure(down, again=True)
 
 

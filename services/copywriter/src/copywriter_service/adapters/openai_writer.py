@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -13,45 +12,40 @@ import openai
 
 from copywriter_service import prompts
 from copywriter_service.adapters import openai_errors
-from copywriter_service.adapters.model_watch import ModelList, ModelWatch
+from copywriter_service.adapters.openai_account import OpenAIAccount
 from copywriter_service.adapters.openai_wire import Answer, ask_chat, ask_responses
 from copywriter_service.adapters.pictures import data_urls
 from copywriter_service.adapters.retries import Retries, RetryPolicy
+from copywriter_service.adapters.slots import Slots
 from copywriter_service.adapters.writer import Ask, Draft
 from copywriter_service.domain import AdapterInfo, Cost, Origin, TimeLeft
-from servicekit import errors, telemetry
+from copywriter_service.prices import Tariff, tariff
+from servicekit import telemetry
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
-LIST_SECONDS = 5.0
 
 Api = Literal["auto", "responses", "chat"]
 
 
 @dataclass(frozen=True)
 class OpenAIOptions:
-    """How the provider is reached and what it may use.
+    """Which model writes, and what it may use.
 
     Attributes:
         api: Which interface is spoken; `auto` begins with responses and goes over to chat completions, which more
             servers have, when the server does not know it.
         concurrency: Requests at a time; more wait.
         queue: Most that wait; further ones are refused.
-        input_price, output_price: Rupees per million tokens; 0: unknown, and costs are reported as 0.
+        tariff: What the model's tokens cost; None: as the price table has it.
     """
 
-    api_key: str
     model: str
-    image_model: str
-    base_url: str = DEFAULT_BASE_URL
     api: Api = "auto"
     reasoning_effort: str | None = None
     max_output_tokens: int = 6000
     concurrency: int = 8
     queue: int = 256
-    input_price: float = 0.0
-    output_price: float = 0.0
+    tariff: Tariff | None = None
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -72,39 +66,29 @@ class OpenAIWriter:
 
     origin = Origin.MODEL
 
-    def __init__(self, options: OpenAIOptions) -> None:
+    def __init__(self, account: OpenAIAccount, options: OpenAIOptions) -> None:
+        self._account = account
+        self._client = account.client
         self._options = options
-        # Repetitions happen in `Retries` and nowhere else.
-        self._client = openai.AsyncOpenAI(api_key=options.api_key, base_url=options.base_url, max_retries=0)
+        self._tariff = options.tariff or tariff(options.model, None, None, "OPENAI_INPUT_PRICE and OPENAI_OUTPUT_PRICE")
+        self._task = openai_errors.writing(options.model)
         self._retries = Retries(options.policy)
-        self._slots = asyncio.Semaphore(options.concurrency)
-        self._waiting = 0
+        self._slots = Slots(options.concurrency, options.queue, "copy", "COPY")
         self._chat_only = options.api == "chat"
-        self._watch = ModelWatch(self._list_models, (options.model, options.image_model))
         self.prompt_version: str = prompts.prompt()["version"]
 
     @property
     def info(self) -> AdapterInfo:
-        """Name, model, and what the provider's model list says of it."""
-        return self.role_info("copy", self._options.model)
-
-    def role_info(self, role: str, model: str) -> AdapterInfo:
-        """The same for another role of this provider."""
-        return AdapterInfo(
-            role, "openai", embedded=False, model_id=model,
-            detail=self._watch.detail(model), shutdown_date=self._watch.shutdown_date(model),
-        )  # fmt: skip
+        """Name, model, what the provider's model list says of it, and whether its price is known."""
+        return self._account.info("copy", self._options.model, self._tariff.note)
 
     async def start(self) -> None:
-        """Begins to watch the provider's model list."""
-        # The SDK imports its interfaces on first use, which takes a second; not during a call.
-        await asyncio.to_thread(lambda: (self._client.responses, self._client.chat.completions, self._client.models))
-        self._watch.start()
+        """Begins to use the account."""
+        await self._account.start()
 
     async def close(self) -> None:
-        """Ends the watch and the connections."""
-        await self._watch.close()
-        await self._client.close()
+        """Ends the account's use; nobody asks through it any more."""
+        await self._account.close()
 
     async def write(self, ask: Ask, time_left: TimeLeft) -> Draft:
         """Asks the model; an answer that cannot be read is asked for once more.
@@ -113,7 +97,7 @@ class OpenAIWriter:
             errors.ServiceError: As `openai_errors` says; PROVIDER_BAD_ANSWER after the second unreadable answer.
         """
         urls = await asyncio.to_thread(data_urls, ask.order.pictures)
-        async with self._slot(time_left):
+        async with self._slots.place(time_left):
             try:
                 return await self._ask(ask, urls, "", self._options.max_output_tokens, time_left)
             except _Unreadable as first:
@@ -146,11 +130,11 @@ class OpenAIWriter:
             except TimeoutError:
                 raise openai_errors.timed_out() from None
             except openai.OpenAIError as error:
-                raise openai_errors.failure_of(error, options.model) from None
+                raise openai_errors.failure_of(error, self._task) from None
             except (ValueError, TypeError, AttributeError, KeyError, IndexError):
                 # The SDK does not check what a server sends; a body cut short or of another shape ends up here.
                 raise _Unreadable(Cost(calls=1)) from None
-            cost = self._cost(answer)
+            cost = self._tariff.cost(answer.input_tokens, answer.output_tokens)
             call.tokens(answer.input_tokens, answer.output_tokens)
             call.cost(cost.inr_micros)
         if answer.failure is not None:
@@ -159,11 +143,6 @@ class OpenAIWriter:
             return Draft(prompts.read_answer(answer.text, ask), cost)
         except ValueError:
             raise _Unreadable(cost) from None
-
-    def _cost(self, answer: Answer) -> Cost:
-        # Rupees per million tokens are millionths of a rupee per token.
-        micros = answer.input_tokens * self._options.input_price + answer.output_tokens * self._options.output_price
-        return Cost(1, answer.input_tokens, answer.output_tokens, round(micros))
 
     async def _ask_responses(self, ask: Ask, urls: list[str], note: str, seconds: float, max_tokens: int) -> Answer:
         try:
@@ -185,37 +164,3 @@ class OpenAIWriter:
             "timeout": seconds,
             "reasoning_effort": self._options.reasoning_effort,
         }
-
-    async def _list_models(self) -> ModelList:
-        try:
-            async with asyncio.timeout(LIST_SECONDS):
-                page = await self._client.models.list(timeout=LIST_SECONDS)
-            return {str(model.id): str(getattr(model, "shutdown_date", None) or "") for model in page.data}
-        except TimeoutError:
-            raise openai_errors.timed_out().error from None
-        except openai.OpenAIError as error:
-            raise openai_errors.failure_of(error, self._options.model).error from None
-        except (ValueError, TypeError, AttributeError):
-            raise openai_errors.bad_answer().error from None
-
-    @contextlib.asynccontextmanager
-    async def _slot(self, time_left: TimeLeft) -> AsyncIterator[None]:
-        """One of the places for requests at a time; waits in a bounded queue, and only while somebody waits for it."""
-        if self._waiting >= self._options.queue:
-            raise errors.ResourceExhausted(
-                "too much copy is being written; try again shortly", reason="COPY_QUEUE_FULL", retry_after=5.0
-            )
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(max(0.0, time_left())):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise errors.DeadlineExceeded(
-                "the copy provider is busy with earlier requests; try again", reason="COPY_QUEUE_SLOW"
-            ) from None
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()

@@ -28,5 +28,5 @@ def _data_url(picture: bytes) -> str:
     image = images.decode_rgb(picture, min_side=LONGEST_SIDE)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY, comment=None)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

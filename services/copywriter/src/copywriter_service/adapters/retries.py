@@ -79,7 +79,7 @@ class Retries:
             await self._wait_while_closed(time_left)
             left = time_left()
             if left < LEAST_SECONDS:
-                raise errors.DeadlineExceeded("no time was left to ask the copy provider", reason="PROVIDER_TIMEOUT")
+                raise errors.DeadlineExceeded("no time was left to ask the provider", reason="PROVIDER_TIMEOUT")
             try:
                 result = await attempt(min(self._policy.attempt_seconds, left))
             except Failure as failure:
@@ -117,5 +117,5 @@ class Retries:
             raise error from None
         if wait > self._policy.longest_wait or wait + LEAST_SECONDS > time_left():
             raise error from None
-        logger.info("asking the copy provider again in %.1f s: %s", wait, error.reason)
+        logger.info("asking the provider again in %.1f s: %s", wait, error.reason)
         await asyncio.sleep(wait)

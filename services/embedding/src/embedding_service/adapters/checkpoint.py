@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -21,10 +22,11 @@ CLIP_SIMILAR_DISTANCE = 25.0
 
 logger = logging.getLogger(__name__)
 
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+_PICKLED = "pytorch_model.bin"
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", _PICKLED)
 _TOKENIZER = ("tokenizer.json", "vocab.json")
 # What is asked of the hub: never code, never other frameworks' copies of the weights.
-_WANTED = ["*.json", "merges.txt", "model*.safetensors", "pytorch_model.bin"]
+_WANTED = ["*.json", "merges.txt", "model*.safetensors"]
 # Seconds that the hub may take to answer a request for metadata.
 _HUB_SECONDS = 5.0
 
@@ -127,6 +129,9 @@ def read(folder: Path, name: str, revision: str) -> Checkpoint:
     has_tokenizer = any((folder / file).is_file() for file in _TOKENIZER)
     if not has_tokenizer:
         notes.append("the checkpoint has no tokenizer: texts cannot be embedded")
+    vision = config.get("vision_config", {})
+    if (vision.get("hidden_size", 768), vision.get("patch_size", 32)) != (768, 32):
+        notes.append("the thresholds were measured for ViT-B/32: calibrate and set DUPLICATE_DISTANCE")
     return Checkpoint(
         folder=folder,
         name=name,
@@ -171,25 +176,46 @@ def _from_hub(model: str, revision: str, token: str | None, download: bool) -> P
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    try:
-        try:
-            return Path(snapshot_download(model, revision=revision, allow_patterns=_WANTED, local_files_only=True))
-        except LocalEntryNotFoundError:
-            if not download:
-                raise
-        logger.info("fetching %s from the hub", model)
+    def fetch(patterns: list[str], *, local: bool) -> Path:
         return Path(
-            snapshot_download(model, revision=revision, allow_patterns=_WANTED, token=token, etag_timeout=_HUB_SECONDS)
+            snapshot_download(
+                model,
+                revision=revision,
+                allow_patterns=patterns,
+                token=token,
+                etag_timeout=_HUB_SECONDS,
+                local_files_only=local,
+            )
         )
+
+    try:
+        folder = None
+        with contextlib.suppress(LocalEntryNotFoundError):
+            folder = fetch(_WANTED, local=True)
+        if folder is not None and (_has_weights(folder) or not download):
+            return folder
+        if not download:
+            raise _refused(
+                "CHECKPOINT_MISSING", f"{model} is not in the hub's cache, and EMBED_ENGINE=auto does not download"
+            )
+        logger.info("fetching %s from the hub", model)
+        folder = fetch(_WANTED, local=False)
+        # Pickled weights only where there are no others: older checkpoints carry both, 600 MB each.
+        return folder if _has_weights(folder) else fetch([*_WANTED, _PICKLED], local=False)
     except HFValidationError as error:
         raise _refused("CHECKPOINT_MISSING", f"CLIP_MODEL is neither a folder nor a hub id: {model}") from error
     except LocalEntryNotFoundError as error:
-        where = "nor can the hub be reached" if download else "and EMBED_ENGINE=auto does not download"
-        raise _refused("CHECKPOINT_MISSING", f"{model} is not in the hub's cache, {where}") from error
+        raise _refused(
+            "CHECKPOINT_MISSING", f"{model} is not in the hub's cache, nor can the hub be reached"
+        ) from error
     except (HfHubHTTPError, OSError) as error:
         raise _refused(
             "CHECKPOINT_MISSING", f"the hub did not give {model}: {type(error).__name__}; check the id and HF_TOKEN"
         ) from error
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _WEIGHTS)
 
 
 def _refused(reason: str, message: str) -> errors.FailedPrecondition:

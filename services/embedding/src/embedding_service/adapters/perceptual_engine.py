@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedding_service import descriptor
+from embedding_service.decoding import decoded
 from embedding_service.engine import ModelCard, Vectors
-from servicekit import errors, images
+from servicekit import errors
 
 # JPEGs are decoded at a reduced scale down to this side: the descriptor looks no closer.
 _MIN_SIDE = 448
@@ -47,7 +48,8 @@ class PerceptualEngine:
 
     def preprocess(self, data: bytes) -> NDArray[np.float32]:
         """Encoded file to its descriptor."""
-        return descriptor.describe(images.decode_rgb(data, min_side=_MIN_SIDE))
+        with decoded(data, _MIN_SIDE) as (_, image):
+            return descriptor.describe(image)
 
     def infer(self, batch: Sequence[NDArray[np.float32]]) -> Vectors:
         """Stacks what is already computed."""

@@ -1,4 +1,9 @@
-"""The SQLite file of runs: its tables, its connections, and how older files are brought up to date."""
+"""The SQLite file of runs: its tables and its connections.
+
+A batch is what one request brought to a run. `shared` holds the texts that its rows have unless they say otherwise, by
+field; `fields` names the fields in which they may differ. A row's `texts` are in the order of these fields: null where
+it has what is shared, "" where the cell is empty. `origins` are numbers in `known_origins`, or stand in full.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,6 @@ from pathlib import Path
 from servicekit import errors
 
 _BUSY_SECONDS = 20.0
-_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY,
@@ -21,15 +25,15 @@ CREATE TABLE IF NOT EXISTS runs (
     created TEXT NOT NULL,
     closed TEXT,
     revision INTEGER NOT NULL DEFAULT 0,
-    changed TEXT NOT NULL DEFAULT ''
+    changed TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS runs_open ON runs (code, website, created) WHERE closed IS NULL AND own = 0;
 CREATE TABLE IF NOT EXISTS rows (
     run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
     sku TEXT NOT NULL,
-    batch INTEGER NOT NULL DEFAULT 0,
-    family TEXT NOT NULL DEFAULT '',
+    batch INTEGER NOT NULL,
+    family TEXT NOT NULL,
     texts TEXT NOT NULL,
     origins TEXT NOT NULL,
     findings TEXT NOT NULL,
@@ -39,18 +43,13 @@ CREATE TABLE IF NOT EXISTS rows (
 CREATE TABLE IF NOT EXISTS batches (
     run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
     number INTEGER NOT NULL,
-    texts TEXT NOT NULL,
-    origins TEXT NOT NULL,
-    known TEXT NOT NULL,
+    shared TEXT NOT NULL,
+    shared_origins TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    known_origins TEXT NOT NULL,
     PRIMARY KEY (run_id, number)
 ) WITHOUT ROWID;
 """
-# From version 0, which had neither batches nor families: a row without a batch holds all its cells.
-_UPGRADES = (
-    "ALTER TABLE runs ADD COLUMN changed TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE rows ADD COLUMN batch INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE rows ADD COLUMN family TEXT NOT NULL DEFAULT ''",
-)
 
 
 class Database:
@@ -68,16 +67,7 @@ class Database:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self.connection() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-            # Two processes may start at once: the second waits, and then finds nothing left to do.
-            connection.execute("BEGIN IMMEDIATE")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            old = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'rows'").fetchone()
-            if version == 0 and old is not None:
-                for statement in _UPGRADES:
-                    connection.execute(statement)
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
+            connection.executescript(_SCHEMA)
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import orjson
+
 from exporter_service.adapters.database import Database
 from exporter_service.adapters.staging import Stage, finding, unpacked_family
-from exporter_service.model import Finding, Variation
+from exporter_service.model import Finding, Origin, Variation
+from exporter_service.xlsx.filling import Batch
 from servicekit import errors
 
 logger = logging.getLogger(__name__)
@@ -57,28 +59,30 @@ class Snapshot:
             "SELECT revision, (SELECT count(*) FROM rows WHERE run_id = runs.id) FROM runs WHERE id = ?", (run_id,)
         ).fetchone()
 
-    def shared_texts(self) -> dict[int, dict[str, str]]:
-        """Texts by field that the rows of each batch share."""
-        found = self._connection.execute("SELECT number, texts FROM batches WHERE run_id = ?", (self._run_id,))
-        return {number: json.loads(texts) for number, texts in found}
+    def batches(self) -> dict[int, Batch]:
+        """What the rows of each batch share, by its number."""
+        found = self._connection.execute("SELECT number, shared, fields FROM batches WHERE run_id = ?", (self._run_id,))
+        return {number: Batch(orjson.loads(shared), orjson.loads(fields)) for number, shared, fields in found}
 
-    def texts(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Batch of each row, and the texts by field in which it differs from what the batch shares."""
+    def texts(self) -> Iterator[tuple[int, list[str | None]]]:
+        """Batch of each row, and its texts in the order of the batch's fields; None where it has what is shared."""
         rows = self._connection.execute(
             "SELECT batch, texts FROM rows WHERE run_id = ? ORDER BY position", (self._run_id,)
         )
-        return ((batch, json.loads(texts)) for batch, texts in rows)
+        return ((batch, orjson.loads(texts)) for batch, texts in rows)
 
-    def shared_origins(self) -> Iterator[tuple[int, str, str]]:
-        """Number of each batch, the origins of what its rows share, and those that are named by number; as JSON."""
+    def shared_origins(self) -> Iterator[tuple[int, str, str, str]]:
+        """Of each batch its number and, as JSON, the origins of what its rows share, the fields in which they may
+        differ, and the origins that are named by number."""
         return iter(
             self._connection.execute(
-                "SELECT number, origins, known FROM batches WHERE run_id = ? ORDER BY number", (self._run_id,)
+                "SELECT number, shared_origins, fields, known_origins FROM batches WHERE run_id = ? ORDER BY number",
+                (self._run_id,),
             )
         )
 
     def origins(self) -> Iterator[tuple[str, int, str]]:
-        """SKU and batch of each row, and where its own cells came from, a JSON object by field."""
+        """SKU and batch of each row, and the origins of its cells in the order of the batch's fields, as JSON."""
         return iter(
             self._connection.execute(
                 "SELECT sku, batch, origins FROM rows WHERE run_id = ? ORDER BY position", (self._run_id,)
@@ -90,7 +94,7 @@ class Snapshot:
         rows = self._connection.execute(
             "SELECT sku, findings FROM rows WHERE run_id = ? ORDER BY position", (self._run_id,)
         )
-        return ((sku, tuple(finding(each) for each in json.loads(found))) for sku, found in rows)
+        return ((sku, tuple(finding(each) for each in orjson.loads(found))) for sku, found in rows)
 
     def families(self) -> dict[str, Variation]:
         """Place in its family of each product that has one, by SKU, in the order of the rows."""
@@ -176,7 +180,7 @@ class SqliteRuns:
         return count
 
     @contextmanager
-    def stage(self, shared: Mapping[str, str], shared_origins: Mapping[str, str]) -> Iterator[Stage]:
+    def stage(self, shared: Mapping[str, str], shared_origins: Mapping[str, Origin]) -> Iterator[Stage]:
         """Collects rows outside of any run. For use in one thread."""
         with self._database.connection() as connection:
             yield Stage(connection, shared, shared_origins)

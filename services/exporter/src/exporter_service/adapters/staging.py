@@ -6,12 +6,13 @@ spills to disk when it grows, and enter the run in one short transaction: all of
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from exporter_service.model import Finding, Role, Row, Severity, Variation
+import orjson
+
+from exporter_service.model import Finding, Origin, Role, Row, Severity, Variation
 from servicekit import errors
 
 _TABLE = """
@@ -28,13 +29,14 @@ class Stage:
     """Rows of one request. For use in one thread."""
 
     def __init__(
-        self, connection: sqlite3.Connection, shared: Mapping[str, str], shared_origins: Mapping[str, str]
+        self, connection: sqlite3.Connection, shared: Mapping[str, str], shared_origins: Mapping[str, Origin]
     ) -> None:
         """`shared` holds the texts that all rows have unless they say otherwise, by field."""
         self._connection = connection
-        self._known: dict[str, int] = {}
+        self._known: dict[Origin, int] = {}
+        self._places: dict[str, int] = {}
         self._shared = packed(dict(shared))
-        self._shared_origins = self._origins(shared_origins)
+        self._shared_origins = packed({name: self._origin(origin) for name, origin in shared_origins.items()})
         self._chunk: list[tuple[str, str, str, str, str]] = []
         self.count = 0
         connection.execute("PRAGMA temp_store=FILE")
@@ -42,15 +44,8 @@ class Stage:
 
     def add(self, row: Row) -> None:
         """Adds a row behind those that are here."""
-        self._chunk.append(
-            (
-                row.sku,
-                packed(row.texts),
-                self._origins(row.origins),
-                _findings(row.findings),
-                _family(row.family),
-            )
-        )
+        texts, origins = self._in_order(row)
+        self._chunk.append((row.sku, texts, origins, _findings(row.findings), _family(row.family)))
         self.count += 1
         if len(self._chunk) >= _CHUNK:
             self._flush()
@@ -84,8 +79,16 @@ class Stage:
             "SELECT coalesce(max(number), 0) + 1 FROM batches WHERE run_id = ?", (run_id,)
         ).fetchone()
         connection.execute(
-            "INSERT INTO batches (run_id, number, texts, origins, known) VALUES (?, ?, ?, ?, ?)",
-            (run_id, number, self._shared, self._shared_origins, f"[{','.join(self._known)}]"),
+            "INSERT INTO batches (run_id, number, shared, shared_origins, fields, known_origins)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                run_id,
+                number,
+                self._shared,
+                self._shared_origins,
+                packed(list(self._places)),
+                packed([_told(origin) for origin in self._known]),
+            ),
         )
         connection.execute(
             "INSERT OR REPLACE INTO rows (run_id, position, sku, batch, family, texts, origins, findings)"
@@ -106,36 +109,49 @@ class Stage:
             )
             self._chunk = []
 
-    def _origins(self, origins: Mapping[str, str]) -> str:
-        """Origins by field, each as its number among the known ones or in full; as JSON."""
-        known = self._known
-        parts = []
-        for name, origin in origins.items():
-            number = known.get(origin)
-            if number is None:
-                if len(known) >= _KNOWN_ORIGINS:
-                    parts.append(f"{_quoted(name)}:{origin}")
-                    continue
-                number = known[origin] = len(known)
-            parts.append(f"{_quoted(name)}:{number}")
-        return f"{{{','.join(parts)}}}"
+    def _in_order(self, row: Row) -> tuple[str, str]:
+        """Texts and origins of a row in the order of the batch's fields; as JSON."""
+        places, known = self._places, self._known
+        width = len(places)
+        texts: list[str | None] = [None] * width
+        origins: list[object] = [None] * width
+        of = row.origins
+        for name, text in row.texts.items():
+            place = places.get(name)
+            if place is None:
+                place = places[name] = len(texts)
+                texts.append(None)
+                origins.append(None)
+            texts[place] = text
+            if text:
+                origin = of[name]
+                number = known.get(origin)
+                origins[place] = self._origin(origin) if number is None else number
+        return packed(texts), packed(origins)
+
+    def _origin(self, origin: Origin) -> object:
+        """The number of an origin; beyond so many, what it tells."""
+        number = self._known.get(origin)
+        if number is not None:
+            return number
+        if len(self._known) < _KNOWN_ORIGINS:
+            number = self._known[origin] = len(self._known)
+            return number
+        return _told(origin)
 
 
-_names: dict[str, str] = {}
-
-
-def _quoted(name: str) -> str:
-    known = _names.get(name)
-    if known is None:
-        known = json.dumps(name, ensure_ascii=False)
-        if len(_names) < 10_000:
-            _names[name] = known
-    return known
+def _told(origin: Origin) -> dict[str, object]:
+    rank, source, confidence, evidence, model_id, prompt_version = origin
+    told: dict[str, object] = {"rank": rank, "source": str(source)}
+    if confidence != 1.0:
+        told["confidence"] = round(confidence, 4)
+    more = (("evidence", evidence), ("model_id", model_id), ("prompt_version", prompt_version))
+    return told | {name: text for name, text in more if text}
 
 
 def packed(value: object) -> str:
     """JSON without blanks."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return orjson.dumps(value).decode()
 
 
 def _findings(findings: Iterable[Finding]) -> str:
@@ -157,5 +173,5 @@ def _family(family: Variation) -> str:
 
 def unpacked_family(told: str) -> Variation:
     """A place in a family as it was packed."""
-    role, parent_sku, theme, group_id, size, color = json.loads(told)
+    role, parent_sku, theme, group_id, size, color = orjson.loads(told)
     return Variation(Role(role), parent_sku, theme, group_id, size, color)

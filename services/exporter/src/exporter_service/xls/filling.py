@@ -16,8 +16,11 @@ from exporter_service.xls import records as biff
 from exporter_service.xls.compound import CompoundFile, unreadable
 from exporter_service.xls.records import Record
 from exporter_service.xlsx import cells
-from exporter_service.xlsx.filling import Slot, Texts
+from exporter_service.xlsx.filling import Slot
 from servicekit import errors
+
+Texts = Mapping[str, str]
+"""Texts of a row by the key of their slot."""
 
 _DEFAULT_STYLE = 15
 _ROW = struct.Struct("<8H")
@@ -30,7 +33,7 @@ def filled(
     sheet: str,
     data_row: int,
     slots: Sequence[Slot],
-    rows: Iterable[tuple[int, Texts]],
+    rows: Iterable[Texts],
     epoch_1904: bool = False,
 ) -> bytes:
     """The workbook with rows written from `data_row` on.
@@ -40,7 +43,7 @@ def filled(
         sheet: its name.
         data_row: from 1.
         slots: columns in ascending order.
-        rows: a number that is not looked at, and texts by the slots' keys; each at most `cells.MAX_TEXT` long.
+        rows: texts by the slots' keys; each at most `cells.MAX_TEXT` long.
         epoch_1904: days are counted from 1904.
 
     Raises:
@@ -256,7 +259,7 @@ class _Table:
         for column in range(first, min(last, biff.MAX_COLUMNS - 1) + 1):
             self._column_styles[column] = style
 
-    def written(self, data_row: int, rows: Iterable[tuple[int, Texts]]) -> bytes:
+    def written(self, data_row: int, rows: Iterable[Texts]) -> bytes:
         """The sheet with rows written from `data_row`, counted from 1, on."""
         body = bytearray()
         filled_to = data_row - 1
@@ -264,7 +267,7 @@ class _Table:
         styles = self._column_styles | {column: style for column, (_, style, _) in first.items()}
         for row in sorted(row for row in {*self._row_records, *self._cells} if row < data_row - 1):
             self._old_row(body, row)
-        for _, texts in rows:
+        for texts in rows:
             if filled_to >= biff.MAX_ROWS:
                 raise errors.ResourceExhausted(
                     "the sheet is full, an .xls has 65,536 rows: start another run", reason="SHEET_FULL"

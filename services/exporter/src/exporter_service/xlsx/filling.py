@@ -16,8 +16,8 @@ from exporter_service.xlsx.scanning import OldRow, Scanned, Styles
 from servicekit import errors
 
 Kind = Literal["text", "number", "date"]
-Texts = Mapping[str, str]
-"""Texts by the key of their slot."""
+Texts = Sequence[str | None]
+"""Texts of a row in the order of its batch's keys."""
 
 _DIMENSION = re.compile(rb'(<(?:\w+:)?dimension\b[^>]*?\bref=")([^"]*)(")')
 # Stands for the row's number in prepared XML; no text that may be written holds it.
@@ -41,6 +41,24 @@ class Slot:
     key: str
     column: int
     kind: Kind = "text"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What rows have in common.
+
+    Attributes:
+        shared: texts that they have unless they say otherwise, by the key of their slot.
+        keys: of the slots in which they may differ.
+    """
+
+    shared: Mapping[str, str]
+    keys: Sequence[str]
+
+    def whole(self, texts: Texts) -> dict[str, str]:
+        """All texts of a row by key."""
+        own = {key: text for key, text in zip(self.keys, texts, strict=False) if text is not None}
+        return {**self.shared, **own}
 
 
 class _Layout:
@@ -72,7 +90,7 @@ class Filler:
         data_row: int,
         slots: Sequence[Slot],
         serial: Callable[[str], str | None],
-        shared: Mapping[int, Texts],
+        batches: Mapping[int, Batch],
     ) -> None:
         """
         Args:
@@ -80,14 +98,16 @@ class Filler:
             data_row: first row that is written, from 1.
             slots: columns in ascending order.
             serial: number of days of a date's text; None if it is none.
-            shared: texts that rows of a batch have unless they say otherwise, by the batch's number.
+            batches: by their numbers.
         """
         self._sheet = sheet
         self._data_row = data_row
         self._slots = slots
         self._serial = serial
-        self._shared = shared
-        self._index = {slot.key: number for number, slot in enumerate(slots)}
+        self._batches = batches
+        index = {slot.key: number for number, slot in enumerate(slots)}
+        self._index = index
+        self._slots_of = {number: [index.get(key, -1) for key in batch.keys] for number, batch in batches.items()}
         known: dict[Kind, dict[str, str]] = {"text": {}, "number": {}, "date": {}}
         self._known = [known[slot.kind] for slot in slots]
         first = sheet.rows.get(data_row)
@@ -100,8 +120,8 @@ class Filler:
         """Yields the worksheet's XML with `rows` written. Memory stays that of a chunk.
 
         Args:
-            rows: number of the batch, and the texts in which a row differs from what the batch shares: each
-                `cells.clean` and within `cells.MAX_TEXT`; "" leaves the cell as it is in the template.
+            rows: number of the batch, and texts in the order of its keys: None for what the batch shares, "" to leave
+                the cell as it is in the template; each `cells.clean` and within `cells.MAX_TEXT`.
             count: how many rows there are; the sheet tells its reach before they come.
 
         Raises:
@@ -135,7 +155,7 @@ class Filler:
         elif old.styles is not None:
             start, there = self._sheet.row_start(old), old.styles
         else:
-            return self._mixed(number, old, {**self._shared.get(batch, {}), **texts})
+            return self._mixed(number, old, self._batches[batch].whole(texts))
         body = "".join(self._pieces(self._layout(there), batch, texts))
         return f"{start}{body.replace(_ROW, str(number))}</{prefix}row>"
 
@@ -152,24 +172,24 @@ class Filler:
         prepared = layout.prepared.get(batch)
         if prepared is None:
             prepared = layout.empty.copy()
-            self._put(prepared, layout, self._shared.get(batch, {}))
+            shared = self._batches[batch].shared
+            self._put(prepared, layout, [self._index.get(key, -1) for key in shared], list(shared.values()))
             layout.prepared[batch] = prepared
         pieces = prepared.copy()
-        self._put(pieces, layout, texts)
+        self._put(pieces, layout, self._slots_of[batch], texts)
         return pieces
 
-    def _put(self, pieces: list[str], layout: _Layout, texts: Texts) -> None:
-        index, known, heads, places = self._index, self._known, layout.heads, layout.places
-        for key, text in texts.items():
-            slot = index.get(key)
-            if slot is None:
+    def _put(self, pieces: list[str], layout: _Layout, slots: Sequence[int], texts: Texts) -> None:
+        known, heads, places = self._known, layout.heads, layout.places
+        for slot, text in zip(slots, texts, strict=False):
+            if text is None or slot < 0:
                 continue
             if text:
                 pieces[places[slot]] = heads[slot] + (known[slot].get(text) or self._content(slot, text))
             else:
                 pieces[places[slot]] = layout.empty[places[slot]]
 
-    def _mixed(self, number: int, old: OldRow, texts: Texts) -> str:
+    def _mixed(self, number: int, old: OldRow, texts: Mapping[str, str]) -> str:
         """A row that holds something already: what is written takes its place, but for formulas."""
         there = self._sheet.cells(old)
         merged = {column: cell.xml for column, cell in there.items()}

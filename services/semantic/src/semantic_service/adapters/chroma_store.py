@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -194,7 +194,7 @@ class ChromaStore:
     def _guarded(self, work: Callable[[ClientAPI], Result], client: ClientAPI) -> Result:
         try:
             return work(client)
-        except (ChromaError, OSError, ValueError, KeyError, TypeError, httpx.HTTPError) as error:
+        except (ChromaError, OSError, ValueError, httpx.HTTPError) as error:
             raise self._named(error) from error
         except BaseException as error:
             if not _is_panic(error):
@@ -267,7 +267,7 @@ def _collection(client: ClientAPI, kind: str, model: Model) -> ChromaCollection:
             name,
             embedding_function=None,
             configuration={"hnsw": {"space": "cosine"}},
-            metadata={"kind": kind, "model_id": model.id, "dimensions": model.dimensions},
+            metadata={"model_id": model.id, "dimensions": model.dimensions},
         )
 
 
@@ -278,19 +278,23 @@ def _name(kind: str, model: Model) -> str:
     return f"{kind}-{readable}-{digest}" if readable else f"{kind}-{digest}"
 
 
+def _model_of(collection: ChromaCollection, kind: str) -> Model | None:
+    """The model of a collection of ours; None for what others keep on the same server."""
+    about: Mapping[str, Any] = collection.metadata or {}
+    try:
+        model = Model(str(about["model_id"]), int(about["dimensions"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return model if collection.name == _name(kind, model) else None
+
+
 def _collections(client: ClientAPI) -> list[Collection]:
     found = []
     for collection in client.list_collections():
-        about: Mapping[str, Any] = collection.metadata or {}
-        if about.get("kind") == "products":
-            synced = about.get("synced_at")
-            found.append(
-                Collection(
-                    model=Model(str(about["model_id"]), int(about["dimensions"])),
-                    count=collection.count(),
-                    synced_at=datetime.fromisoformat(str(synced)) if synced else None,
-                )
-            )
+        if (model := _model_of(collection, "products")) is not None:
+            synced = (collection.metadata or {}).get("synced_at")
+            at = datetime.fromisoformat(str(synced)) if synced else None
+            found.append(Collection(model=model, count=collection.count(), synced_at=at))
     return found
 
 
@@ -300,8 +304,9 @@ def _digests(collection: ChromaCollection) -> dict[str, Digests]:
     while True:
         # All at once would need more SQL variables than SQLite has.
         got = collection.get(include=["metadatas"], limit=_PAGE, offset=offset)
-        for id_, metadata in zip(got["ids"], got["metadatas"] or (), strict=True):
-            found[id_] = Digests(str(metadata["content_digest"]), str(metadata["text_digest"]))
+        with _understood():
+            for id_, metadata in zip(got["ids"], got["metadatas"] or (), strict=True):
+                found[id_] = _digests_of(metadata)
         offset += len(got["ids"])
         if len(got["ids"]) < _PAGE:
             return found
@@ -311,18 +316,28 @@ def _fetch(collection: ChromaCollection, ids: Sequence[str]) -> list[StoredProdu
     found = []
     for page in _pages(ids):
         got = collection.get(ids=list(page), include=["metadatas", "embeddings"])
-        for metadata, vector in zip(got["metadatas"] or (), _vectors(got["embeddings"]), strict=True):
-            record = json.loads(str(metadata["record"]))
-            record["details"] = tuple(record["details"])
-            found.append(
-                StoredProduct(
-                    product=Product(**record),
-                    digests=Digests(str(metadata["content_digest"]), str(metadata["text_digest"])),
-                    vector=vector,
-                    style=str(metadata.get("style") or ""),
-                )
-            )
+        with _understood():
+            for metadata, vector in zip(got["metadatas"] or (), _vectors(got["embeddings"]), strict=True):
+                record = json.loads(str(metadata["record"]))
+                record["details"] = tuple(record["details"])
+                style = str(metadata.get("style") or "")
+                found.append(StoredProduct(Product(**record), _digests_of(metadata), vector, style))
     return found
+
+
+def _digests_of(metadata: Mapping[str, Any]) -> Digests:
+    return Digests(str(metadata["content_digest"]), str(metadata["text_digest"]))
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """What was stored but cannot be read back, say by another version, is rebuilt like what is damaged."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.DataLoss(
+            f"a stored product cannot be read back ({type(error).__name__})", reason="STORE_DAMAGED"
+        ) from error
 
 
 def _metadata(stored: StoredProduct) -> dict[str, Any]:
@@ -355,7 +370,7 @@ def _pages(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 def _drop_all(client: ClientAPI) -> None:
     for collection in client.list_collections():
-        if (collection.metadata or {}).get("kind") in _KINDS:
+        if any(_model_of(collection, kind) is not None for kind in _KINDS):
             client.delete_collection(collection.name)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import numpy as np
 from jewelry.embedding.v1 import embedding_pb2, embedding_pb2_grpc
@@ -12,6 +14,8 @@ from vision_index_service.model import EmbeddingModel, Vector
 
 logger = logging.getLogger(__name__)
 _MODEL_TIMEOUT_S = 5.0
+_REPEATABLE = {"STOPPING", "DEVICE_FAILED", "QUEUED_TOO_LONG"}  # say nothing about the picture
+_BULK_IMAGE_S = 1.0  # a slow CPU embeds four a second, and people's pictures go first
 
 
 class GrpcEmbedder:
@@ -35,6 +39,26 @@ class GrpcEmbedder:
         answer = await client.call(self._stub.EmbedImages, request, timeout=self._timeout)
         return _vector(list(answer.results)), await self._named(answer.model_id)
 
+    async def embed_bulk(self, images: Sequence[bytes]) -> tuple[list[Vector | errors.ServiceError], EmbeddingModel]:
+        """See ``Embedder.embed_bulk``."""
+
+        async def pictures() -> AsyncIterator[embedding_pb2.EmbedImagesStreamRequest]:
+            for number, image in enumerate(images):
+                yield embedding_pb2.EmbedImagesStreamRequest(image=image, key=str(number), lane=embedding_pb2.LANE_BULK)
+
+        given: list[Vector | errors.ServiceError] = []
+        model_ids = set()
+        timeout = self._timeout + len(images) * _BULK_IMAGE_S
+        requests: AsyncIterator[Any] = pictures()
+        async for answer in client.stream(self._stub.EmbedImagesStream, requests, timeout=timeout):
+            given.append(_outcome(answer.result))
+            model_ids.add(answer.model_id)
+        if len(given) != len(images):
+            raise errors.Unavailable("the embedding service left in the middle of a batch", reason="EMBEDDING_CUT_OFF")
+        if len(model_ids) != 1:
+            raise _changing()
+        return given, await self._named(model_ids.pop())
+
     async def embed_text(self, text: str) -> tuple[Vector, EmbeddingModel]:
         """See ``Embedder.embed_text``."""
         request = embedding_pb2.EmbedTextRequest(texts=[text], lane=embedding_pb2.LANE_INTERACTIVE)
@@ -50,9 +74,7 @@ class GrpcEmbedder:
         if self._model is None or self._model.id != model_id:
             await self._ask()
         if self._model is None or self._model.id != model_id:  # replicas of the service disagree
-            raise errors.Unavailable(
-                "the embedding model is being changed; try again shortly", reason="MODEL_CHANGING", retry_after=2.0
-            )
+            raise _changing()
         return self._model
 
     async def _ask(self) -> EmbeddingModel:
@@ -75,11 +97,26 @@ class GrpcEmbedder:
         return known
 
 
+def _changing() -> errors.ServiceError:
+    return errors.Unavailable(
+        "the embedding model is being changed; try again shortly", reason="MODEL_CHANGING", retry_after=2.0
+    )
+
+
 def _vector(results: list[embedding_pb2.EmbeddingResult]) -> Vector:
     if len(results) != 1:
         raise errors.Internal(f"the embedding service gave {len(results)} results for one input")
-    result = results[0]
+    outcome = _outcome(results[0])
+    if isinstance(outcome, errors.ServiceError):
+        raise outcome
+    return outcome
+
+
+def _outcome(result: embedding_pb2.EmbeddingResult) -> Vector | errors.ServiceError:
     if result.WhichOneof("result") == "error":
-        kind = errors.InvalidArgument if result.error.reason.startswith(("IMAGE_", "TEXT_")) else errors.Internal
-        raise kind(result.error.message, reason=result.error.reason or None)
+        reason = result.error.reason
+        if reason.startswith(("IMAGE_", "TEXT_")):
+            return errors.InvalidArgument(result.error.message, reason=reason)
+        kind = errors.Unavailable if reason in _REPEATABLE else errors.Internal
+        return kind(result.error.message, reason=reason or None)
     return np.array(result.embedding.values, dtype=np.float32)

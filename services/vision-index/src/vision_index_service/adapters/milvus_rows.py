@@ -67,9 +67,7 @@ def partition_name(bucket: str) -> str:
 def partitions(where: Filter, buckets: Iterable[str]) -> list[str]:
     """The partitions that rows which pass the filter can lie in, of those of the buckets."""
     return [
-        partition_name(bucket)
-        for bucket in buckets
-        if bucket != where.not_bucket and where.bucket in (None, bucket)
+        partition_name(bucket) for bucket in buckets if bucket != where.not_bucket and where.bucket in (None, bucket)
     ]
 
 
@@ -160,13 +158,16 @@ def to_row(entity: Mapping[str, Any]) -> Row:
     )
 
 
-def expression(where: Filter) -> str:
-    """The filter in Milvus's language, without what ``partitions`` says.
+def expression(where: Filter, with_bucket: bool = False) -> str:
+    """The filter in Milvus's language; strings are quoted, so that no value can say more than itself.
 
-    Strings are quoted, so that no value can say more than itself.
+    The bucket is left to ``partitions``, which costs nothing, unless asked for.
     """
     terms = [
+        ("bucket ==", where.bucket if with_bucket else None),
+        ("bucket !=", where.not_bucket if with_bucket else None),
         ("object_key ==", where.key),
+        ("object_key in", where.keys),
         ("sha_pixels ==", where.sha_pixels),
         ("created >=", where.created_from),
         ("created <", where.created_before),

@@ -1,71 +1,79 @@
-"""The vector store: Milvus, Zilliz Cloud, or Milvus Lite in a local folder, through one client."""
+"""The vector store: Milvus, Zilliz Cloud, or Milvus Lite, with the same calls for all three."""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+import contextvars
 import logging
+import math
 import re
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby, product
+from operator import itemgetter
+from typing import Any
 
-import grpc
 import numpy as np
+from pymilvus import CollectionSchema, MilvusClient
+from pymilvus.exceptions import MilvusException
 
-# pymilvus imports it on first use; two threads that do so at once break the import.
-import scipy.sparse  # type: ignore[import-untyped]  # noqa: F401
-from milvus_lite.server_manager import server_manager_instance
-from pymilvus import DataType, MilvusClient
-from pymilvus.exceptions import DataNotMatchException, MilvusException, ParamError, SchemaNotReadyException
-
-from objectstore.threads import Threads
-from servicekit import deadlines, errors
+from servicekit import errors
 from vision_index_service.adapters import milvus_rows as rows
+from vision_index_service.adapters.milvus_connection import MilvusConnection
+from vision_index_service.adapters.milvus_ledger import MilvusLedger
+from vision_index_service.adapters.milvus_migration import Migration
 from vision_index_service.model import EmbeddingModel, Filter, Mark, Neighbour, Row, Vector
 from vision_index_service.settings import Settings
 
 logger = logging.getLogger(__name__)
-# pymilvus logs each failed call with a traceback; the errors raised from here say it once.
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
-
-T = TypeVar("T")
 _STRONG = {"consistency_level": "Strong"}
-_INVALID_CODES = {6, 1100}  # Milvus Lite's and Milvus's codes for arguments that can never work
+_HEX = "0123456789abcdef"
+_PAGE = 4000
+"""Rows of a page of ``scan``; a server gives no more than 16,384 at once."""
 FLUSH_EVERY = 256
 """Rows. Milvus Lite searches rows that are not flushed 5 to 20 times slower."""
 
 
 class MilvusStore:
-    """One implementation for all three; only opening and flushing differ.
+    """One implementation for all three; only opening, flushing and counting differ.
 
     A call may time out and still be carried out; every write here is repeatable.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Connects on the first call."""
-        self._settings = settings
-        self.embedded = not settings.vector_store_uri
-        self.name = "milvus-lite" if self.embedded else "zilliz" if settings.zilliz_url else "milvus"
+        self._connection = MilvusConnection(settings, self._doubt)
         self._base = settings.collection_name
-        self._timeout = settings.vector_store_timeout
-        # Milvus Lite is Python in this process: threads gain nothing, and making a collection twice at once breaks it.
-        workers = 1 if self.embedded else 16
-        self._threads = Threads("the vector store", "VECTOR_STORE", workers, 256, self._timeout)
+        self._buckets = tuple(settings.websites.values())
+        self._ledger = MilvusLedger(self._connection, self._base, self._ensure_plain)
         self._lock, self._ensuring = threading.Lock(), threading.Lock()
-        self._connected: MilvusClient | None = None
         self._ready: set[str] = set()
         self._unflushed: dict[str, int] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+        self._writes = 0
+        self._migration: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """See ``VectorStore.name``."""
+        return self._connection.name
+
+    @property
+    def embedded(self) -> bool:
+        """See ``VectorStore.embedded``."""
+        return self._connection.embedded
 
     async def check(self) -> None:
         """See ``VectorStore.check``."""
-        await self._run(lambda client: client.list_collections(timeout=self._left()))
+        await asyncio.shield(self._migrating())
 
     async def space(self, model: EmbeddingModel) -> str:
         """See ``VectorStore.space``."""
         name = rows.collection_name(self._base, model.id)
         if name not in self._ready:
-            await self._run(lambda client: self._ensure(client, name, rows.schema(model.dimension)))
+            await self._migrated()
+            await self.ensure(name, lambda: rows.schema(model.dimension))
         return name
 
     async def other_spaces(self, space: str) -> list[str]:
@@ -77,45 +85,46 @@ class MilvusStore:
             found = [name for name in names if name != space and pattern.fullmatch(name)]
             for name in found:
                 if name not in self._ready:
+                    self._add_partitions(client, name)
                     self._load(client, name)
             return found
 
-        return await self._run(look)
+        return await self._connection.run(look)
 
     async def get(self, space: str, ids: Collection[str]) -> dict[str, Row]:
         """See ``VectorStore.get``."""
-        if not ids:
-            return {}
-        found = await self._run(
-            lambda client: client.get(space, ids=list(ids), output_fields=rows.COLUMNS, timeout=self._left(), **_STRONG)
-        )
-        return {entity["id"]: rows.to_row(entity) for entity in found}
+        found = [rows.to_row(entity) for entity in await self._by_id(space, ids, rows.COLUMNS)]
+        return {row.id: row for row in found if row.bucket in self._buckets}
 
-    async def vector(self, space: str, row_id: str) -> Vector | None:
-        """See ``VectorStore.vector``."""
-        found = await self._run(
-            lambda client: client.get(space, ids=[row_id], output_fields=[rows.VECTOR], timeout=self._left(), **_STRONG)
-        )
-        return np.asarray(found[0][rows.VECTOR], dtype=np.float32) if found else None
+    async def vectors(self, space: str, ids: Collection[str]) -> dict[str, Vector]:
+        """See ``VectorStore.vectors``."""
+        found = await self._by_id(space, ids, ["id", rows.VECTOR])
+        return {entity["id"]: np.asarray(entity[rows.VECTOR], dtype=np.float32) for entity in found}
 
     async def find(self, space: str, where: Filter, limit: int) -> list[Row]:
         """See ``VectorStore.find``."""
-        found = await self._run(
+        found = await self._connection.run(
             lambda client: client.query(
                 space,
                 filter=rows.expression(where),
                 output_fields=rows.COLUMNS,
                 limit=limit,
+                partition_names=rows.partitions(where, self._buckets),
                 timeout=self._left(),
                 **_STRONG,
             )
         )
         return [rows.to_row(entity) for entity in found]
 
+    async def scan(self, space: str, bucket: str) -> AsyncIterator[list[Row]]:
+        """See ``VectorStore.scan``."""
+        async for page in self.pages(space, rows.COLUMNS, _PAGE, [rows.partition_name(bucket)]):
+            yield [rows.to_row(entity) for entity in page]
+
     async def search(self, space: str, vector: Vector, where: Filter, limit: int) -> list[Neighbour]:
         """See ``VectorStore.search``."""
         params = {} if self.embedded else {"ef": max(2 * limit, 128)}
-        found = await self._run(
+        found = await self._connection.run(
             lambda client: client.search(
                 space,
                 data=[vector],
@@ -124,6 +133,7 @@ class MilvusStore:
                 limit=limit,
                 output_fields=rows.COLUMNS,
                 search_params={"metric_type": "L2", "params": params},
+                partition_names=rows.partitions(where, self._buckets),
                 timeout=self._left(),
                 **_STRONG,
             )
@@ -133,27 +143,25 @@ class MilvusStore:
 
     async def upsert(self, space: str, entries: Sequence[tuple[Row, Vector]]) -> None:
         """See ``VectorStore.upsert``."""
-        entities = [rows.to_entity(row, vector) for row, vector in entries]
-
-        def write(client: MilvusClient) -> None:
-            client.upsert(space, entities, timeout=self._left())
-            self._count_for_flush(client, space, len(entities))
-
-        if entities:
-            await self._run(write)
+        await self.write(space, [rows.to_entity(row, vector) for row, vector in entries])
 
     async def delete(self, space: str, ids: Collection[str]) -> None:
         """See ``VectorStore.delete``."""
         if ids:
-            await self._run(lambda client: client.delete(space, ids=list(ids), timeout=self._left()))
+            with self._changing():
+                await self._connection.run(lambda client: client.delete(space, ids=list(ids), timeout=self._left()))
 
     async def count(self, space: str, where: Filter) -> int:
         """See ``VectorStore.count``."""
-        found = await self._run(
+        if self.embedded and where == Filter(bucket=where.bucket) and where.bucket is not None:
+            return await self._count_embedded(space, where.bucket)
+        # With the bucket as a term: Milvus Lite, as a server too, forgets the partitions where it counts.
+        found = await self._connection.run(
             lambda client: client.query(
                 space,
-                filter=rows.expression(where),
+                filter=rows.expression(where, with_bucket=True),
                 output_fields=["count(*)"],
+                partition_names=rows.partitions(where, self._buckets),
                 timeout=self._left(),
                 **_STRONG,
             )
@@ -162,81 +170,92 @@ class MilvusStore:
 
     async def marked(self, marks: Collection[Mark]) -> set[Mark]:
         """See ``VectorStore.marked``."""
-        by_id = {_mark_id(mark): mark for mark in marks}
-        if not by_id:
-            return set()
-        name = await self._marks()
-        found = await self._run(
-            lambda client: client.get(name, ids=list(by_id), output_fields=["id"], timeout=self._left(), **_STRONG)
-        )
-        return {by_id[entity["id"]] for entity in found}
+        return await self._ledger.marked(marks)
 
     async def mark(self, mark: Mark, said_by: str, created: int) -> None:
         """See ``VectorStore.mark``."""
-        name = await self._marks()
-        entity = {
-            "id": _mark_id(mark),
-            "first": mark.first,
-            "second": mark.second,
-            "said_by": said_by,
-            "created": created,
-            rows.VECTOR: [0.0, 0.0],
-        }
-        await self._run(lambda client: client.upsert(name, [entity], timeout=self._left()))
+        await self._ledger.mark(mark, said_by, created)
 
     async def unmark(self, mark: Mark) -> None:
         """See ``VectorStore.unmark``."""
-        name = await self._marks()
-        await self._run(lambda client: client.delete(name, ids=[_mark_id(mark)], timeout=self._left()))
+        await self._ledger.unmark(mark)
+
+    async def note(self, name: str) -> Mapping[str, object] | None:
+        """See ``VectorStore.note``."""
+        return await self._ledger.note(name)
+
+    async def set_note(self, name: str, value: Mapping[str, object] | None) -> None:
+        """See ``VectorStore.set_note``."""
+        await self._ledger.set_note(name, value)
 
     async def close(self) -> None:
         """See ``VectorStore.close``."""
-        try:
-            if self._connected is not None:
-                await self._run(self._let_go)
-        finally:
-            self._threads.close()
+        if self._migration is not None:
+            self._migration.cancel()
+            await asyncio.gather(self._migration, return_exceptions=True)
+        await self._connection.close(self._flush_all)
 
-    async def _run(self, work: Callable[[MilvusClient], T]) -> T:
-        """Runs in a thread, with the errors of Milvus turned to ours."""
-        try:
-            return await self._threads.run(lambda: work(self._client()))
-        except (MilvusException, grpc.RpcError) as error:
-            self._ready.clear()  # a server that was restarted wants its collections loaded again
-            raise _typed(error) from error
+    async def pages(
+        self, name: str, columns: list[str], size: int, partitions: list[str] | None = None
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Every entity of a collection, by ranges of ids, which are spread evenly: hashes in hex digits.
 
-    def _left(self) -> float:
-        """Seconds for a call to Milvus; worker threads see the deadline of the call being served."""
-        return deadlines.shaved(self._timeout)
+        Milvus promises no order for pages by offset.
+        """
 
-    def _client(self) -> MilvusClient:
-        with self._lock:
-            if self._connected is None:
-                self._connected = self._open_file() if self.embedded else self._connect()
-            return self._connected
+        def read(client: MilvusClient, ids: str) -> list[dict[str, Any]]:
+            more: dict[str, Any] = {"partition_names": partitions} if partitions else {}
+            found = client.query(
+                name, filter=ids, output_fields=columns, limit=size, timeout=self._left(), **more, **_STRONG
+            )
+            return [dict(entity) for entity in found]
 
-    def _connect(self) -> MilvusClient:
-        token = self._settings.zilliz_token
-        return MilvusClient(
-            uri=self._settings.vector_store_uri,
-            token=token.get_secret_value() if token else "",
-            timeout=self._left(),
-            dedicated=True,
-        )
+        entities = await self.total(name)
+        depth = max(0, math.ceil(math.log(max(1, entities) / (size / 2), 16))) if entities > size else 0
+        ahead = ["".join(digits) for digits in product(_HEX, repeat=depth)][::-1]
+        while ahead:
+            prefix = ahead.pop()
+            ids = rows.id_range(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)) if prefix else ""
+            page = await self._connection.run(lambda client, ids=ids: read(client, ids))  # type: ignore[misc]
+            if len(page) == size:
+                ahead += [prefix + digit for digit in reversed(_HEX)]
+            elif page:
+                yield page
 
-    def _open_file(self) -> MilvusClient:
-        file = self._settings.vector_file
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return MilvusClient(str(file), dedicated=True)
-        except MilvusException as error:
-            raise errors.FailedPrecondition(
-                f"{file.name} in DATA_DIR cannot be opened; stop the other vision-index on it, or set MILVUS_HOST",
-                reason="VECTOR_STORE_LOCKED",
-            ) from error
+    async def write(self, name: str, entities: list[dict[str, Any]]) -> None:
+        """Upserts entities of today's schema, each into its bucket's partition."""
+        by_bucket = sorted(entities, key=itemgetter("bucket"))
+        parts = [(bucket, list(part)) for bucket, part in groupby(by_bucket, key=itemgetter("bucket"))]
 
-    def _ensure(self, client: MilvusClient, name: str, schema: Any) -> None:
-        """Makes and loads a collection; each step may be repeated after a crash, and by another replica."""
+        def write(client: MilvusClient) -> None:
+            for bucket, part in parts:
+                client.upsert(name, part, partition_name=rows.partition_name(bucket), timeout=self._left())
+            self._count_for_flush(client, name, len(entities))
+
+        if entities:
+            with self._changing():
+                await self._connection.run(write)
+
+    async def total(self, name: str) -> int:
+        """How many entities a collection has."""
+
+        def read(client: MilvusClient) -> int:
+            found = client.query(name, filter="", output_fields=["count(*)"], timeout=self._left(), **_STRONG)
+            return int(found[0]["count(*)"])
+
+        return await self._connection.run(read)
+
+    async def ensure(self, name: str, schema: Callable[[], CollectionSchema]) -> None:
+        """Makes and loads a collection of pictures, with a partition for each bucket."""
+        if name not in self._ready:
+            await self._connection.run(lambda client: self._ensure(client, name, schema(), partitioned=True))
+
+    async def _ensure_plain(self, name: str, schema: Callable[[], CollectionSchema]) -> None:
+        if name not in self._ready:
+            await self._connection.run(lambda client: self._ensure(client, name, schema(), partitioned=False))
+
+    def _ensure(self, client: MilvusClient, name: str, schema: CollectionSchema, partitioned: bool) -> None:
+        """Each step may be repeated after a crash, and by another replica."""
         with self._ensuring:
             if name in self._ready:
                 return
@@ -250,18 +269,78 @@ class MilvusStore:
             if not client.list_indexes(name, timeout=self._left()):
                 # Not waited for: the collection is empty, and Milvus Lite cannot be asked.
                 client.create_index(name, rows.indexes(client, self.embedded, schema), timeout=self._left(), sync=False)
+            if partitioned:
+                self._add_partitions(client, name)
             self._load(client, name)
+
+    def _add_partitions(self, client: MilvusClient, name: str) -> None:
+        there = client.list_partitions(name, timeout=self._left())
+        for partition in map(rows.partition_name, self._buckets):
+            if partition not in there:
+                try:
+                    client.create_partition(name, partition, timeout=self._left())
+                except MilvusException:
+                    if not client.has_partition(name, partition, timeout=self._left()):
+                        raise
 
     def _load(self, client: MilvusClient, name: str) -> None:
         """A collection is searched only once it is loaded, after a reopen too."""
         client.load_collection(name, timeout=self._left())
         self._ready.add(name)
 
-    async def _marks(self) -> str:
-        name = f"{self._base}_distinct_v{rows.SCHEMA_VERSION}"
-        if name not in self._ready:
-            await self._run(lambda client: self._ensure(client, name, _marks_schema()))
-        return name
+    def _migrating(self) -> asyncio.Task[None]:
+        """The move of older collections: started once, and again when it failed."""
+        if self._migration is None or (
+            self._migration.done() and (self._migration.cancelled() or self._migration.exception() is not None)
+        ):
+            migration = Migration(self._connection, self._base, self)
+            # In a context of its own: it outlives the call that started it, and its deadline.
+            self._migration = asyncio.create_task(migration.run(), context=contextvars.Context())
+        return self._migration
+
+    async def _migrated(self) -> None:
+        moving = self._migrating()
+        await asyncio.wait({moving}, timeout=min(1.0, self._left()))
+        if not moving.done():
+            raise errors.Unavailable(
+                "the index is being moved to a new schema; try again shortly",
+                reason="VECTOR_STORE_MIGRATING",
+                retry_after=5.0,
+            )
+        moving.result()
+
+    async def _by_id(self, space: str, ids: Collection[str], columns: list[str]) -> list[Mapping[str, Any]]:
+        if not ids:
+            return []
+
+        def read(client: MilvusClient) -> list[Mapping[str, Any]]:
+            return list(client.get(space, ids=list(ids), output_fields=columns, timeout=self._left(), **_STRONG))
+
+        return await self._connection.run(read)
+
+    async def _count_embedded(self, space: str, bucket: str) -> int:
+        """Milvus Lite counts a filter by reading whole rows, 0.14 ms each; its statistics are exact and cheap, and
+        this process, which alone can write, knows when they change."""
+        known = self._counts.get((space, bucket))
+        if known is not None:
+            return known
+        before = self._writes
+        stats = await self._connection.run(
+            lambda client: client.get_partition_stats(space, rows.partition_name(bucket), timeout=self._left())
+        )
+        if self._writes == before:
+            self._counts[space, bucket] = int(stats["row_count"])
+        return int(stats["row_count"])
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Around a write, also one that fails: it may have been carried out."""
+        self._writes += 1
+        try:
+            yield
+        finally:
+            self._writes += 1
+            self._counts.clear()
 
     def _count_for_flush(self, client: MilvusClient, space: str, written: int) -> None:
         if not self.embedded:
@@ -272,42 +351,12 @@ class MilvusStore:
         if due >= FLUSH_EVERY:
             client.flush(space, timeout=self._left())
 
-    def _let_go(self, client: MilvusClient) -> None:
-        if self.embedded:
-            for space in _names(self._unflushed):
-                client.flush(space, timeout=self._left())
-        client.close()
-        if self.embedded:  # the client leaves the server in this process, and so the lock on the file
-            server_manager_instance.release_server(str(self._settings.vector_file))
-        self._connected = None
+    def _flush_all(self, client: MilvusClient) -> None:
+        for space in [name for name, count in self._unflushed.items() if count]:
+            client.flush(space, timeout=self._left())
 
+    def _doubt(self) -> None:
+        self._ready.clear()  # a server that was restarted wants its collections loaded again
 
-def _names(unflushed: dict[str, int]) -> Iterable[str]:
-    return [name for name, count in unflushed.items() if count]
-
-
-def _mark_id(mark: Mark) -> str:
-    return hashlib.sha256(f"{mark.first}:{mark.second}".encode()).hexdigest()
-
-
-def _marks_schema() -> Any:
-    made = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-    made.add_field("id", DataType.VARCHAR, is_primary=True, max_length=rows.ID_BYTES)
-    made.add_field("first", DataType.VARCHAR, max_length=64)
-    made.add_field("second", DataType.VARCHAR, max_length=64)
-    made.add_field("said_by", DataType.VARCHAR, max_length=1024)
-    made.add_field("created", DataType.INT64)
-    made.add_field(rows.VECTOR, DataType.FLOAT_VECTOR, dim=2)  # Milvus wants a vector in every collection
-    return made
-
-
-def _typed(error: Exception) -> errors.ServiceError:
-    code = getattr(error, "code", None)
-    logger.warning("the vector store failed: %s %s", type(error).__name__, error)
-    if isinstance(error, (ParamError, DataNotMatchException, SchemaNotReadyException)) or code in _INVALID_CODES:
-        return errors.Internal("the vector store does not take this request", reason="VECTOR_STORE_ERROR")
-    return errors.Unavailable(
-        "the vector store is down or refuses the request; try again shortly",
-        reason="VECTOR_STORE_DOWN",
-        retry_after=1.0,
-    )
+    def _left(self) -> float:
+        return self._connection.left()

@@ -1,0 +1,97 @@
+"""The index of stored titles by their words, kept in step with the parts in the same transaction."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from copywriter_service import titles
+from copywriter_service.adapters.cache import Key
+from copywriter_service.adapters.cache_tables import PARTS, TITLE_WORDS
+from copywriter_service.domain import Part
+
+_INDEXED = [TITLE_WORDS.c.sku, TITLE_WORDS.c.code, TITLE_WORDS.c.language]
+_TITLED = [PARTS.c.sku, PARTS.c.code, PARTS.c.language]
+# Keys of one statement: both databases take a few thousand values.
+_CHUNK = 300
+
+
+def refresh(connection: Connection, keys: Iterable[Key], insert: Any) -> None:
+    """Indexes the titles of these entries as they are stored now.
+
+    Args:
+        connection: In a transaction that has changed them.
+        keys: SKU, marketplace code and language of each entry.
+        insert: The dialect's INSERT into the index.
+    """
+    for chunk in _chunks(sorted(set(keys))):
+        connection.execute(sa.delete(TITLE_WORDS).where(sa.tuple_(*_INDEXED).in_(chunk)))
+        _add(connection, sa.tuple_(*_TITLED).in_(chunk), insert)
+
+
+def forget(connection: Connection, sku: str, code: str | None) -> None:
+    """Takes the titles of a SKU out, those of one code or all."""
+    where = [TITLE_WORDS.c.sku == sku] + ([] if code is None else [TITLE_WORDS.c.code == code])
+    connection.execute(sa.delete(TITLE_WORDS).where(*where))
+
+
+def fill(connection: Connection, insert: Any) -> None:
+    """Indexes everything in a database that was made before there was an index."""
+    if connection.execute(sa.select(TITLE_WORDS.c.sku).limit(1)).first() is None:
+        _add(connection, sa.true(), insert)
+
+
+def rarest(
+    connection: Connection, words: Collection[str], count: int, language: str, codes: Collection[str]
+) -> list[str]:
+    """So many of the words as stand in the fewest titles."""
+    word = TITLE_WORDS.c.word
+    query = sa.select(word, sa.func.count()).where(_among(language, codes), word.in_(sorted(words))).group_by(word)
+    frequencies = {found: number for found, number in connection.execute(query).tuples()}
+    return sorted(words, key=lambda item: (frequencies.get(item, 0), item))[:count]
+
+
+def candidates(
+    connection: Connection, words: Collection[str], language: str, codes: Collection[str], sku: str, limit: int
+) -> list[tuple[str, str]]:
+    """SKU and title of entries of other SKUs that are indexed under one of the words; the newest first."""
+    same = [one == other for one, other in zip(_INDEXED, _TITLED, strict=True)]
+    query = (
+        sa.select(PARTS.c.sku, PARTS.c.content, PARTS.c.updated)
+        .join(TITLE_WORDS, sa.and_(*same, PARTS.c.part == Part.TITLE.value))
+        .where(
+            _among(language, codes),
+            TITLE_WORDS.c.word.in_(sorted(words)),
+            TITLE_WORDS.c.sku != sku,
+        )
+        .distinct()
+        .order_by(PARTS.c.updated.desc(), PARTS.c.sku)
+        .limit(limit)
+    )
+    return [(row.sku, str(json.loads(row.content))) for row in connection.execute(query)]
+
+
+def _among(language: str, codes: Collection[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(TITLE_WORDS.c.language == language, TITLE_WORDS.c.code.in_(sorted(codes)))
+
+
+def _add(connection: Connection, where: sa.ColumnElement[bool], insert: Any) -> None:
+    query = sa.select(*_TITLED, PARTS.c.content).where(PARTS.c.part == Part.TITLE.value, where)
+    rows = [
+        {"sku": row.sku, "code": row.code, "language": row.language, "word": word}
+        for row in connection.execute(query)
+        for word in titles.words_of(str(json.loads(row.content)))
+    ]
+    if rows:
+        connection.execute(insert.on_conflict_do_nothing(), rows)
+
+
+def _chunks(keys: list[Key]) -> Iterable[list[Key]]:
+    rest = iter(keys)
+    while chunk := list(itertools.islice(rest, _CHUNK)):
+        yield chunk
