@@ -35,7 +35,7 @@ def may_know_transport(package: str, path: Path) -> bool:
     """True for the files whose job is the wire."""
     parts = path.parts
     if package == "gateway_service":
-        return path.name != "settings.py" and not path.name.startswith("catalogue")
+        return path.name not in ("settings.py", "model.py", "catalogue.py") or path.parent.name != package
     return path.name in ("servicer.py", "__main__.py") or "adapters" in parts or path.name == "bulk_client.py"
 
 

@@ -6,6 +6,7 @@ SIGKILLs itself at the step that FILE names, once FILE is there: `{"step": "afte
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import io
@@ -154,6 +155,7 @@ class Rig:
                     assert self._index is not None
                     assert self._index.poll() is None, self.log()
                     assert time.monotonic() < deadline, self.log()
+                    await asyncio.sleep(0.1)
             yield stub
         finally:
             await channel.close()

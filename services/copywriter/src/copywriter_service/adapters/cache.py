@@ -80,8 +80,17 @@ class Cache(Leases, Protocol):
     async def titles_with(
         self, words: Collection[str], probes: int, language: str, codes: Collection[str], sku: str
     ) -> list[tuple[str, str]]:
-        """SKU and title of other SKUs' entries, of these codes and this language, that have one of the `probes` rarest
-        of these words (see `titles`); of very many, the newest."""
+        """SKU and title of entries of other SKUs whose titles are alike to one of these words (see `titles`).
+
+        Args:
+            words: Of the title that others are compared with.
+            probes: How many of them an alike title cannot lack all.
+            codes: Marketplace codes of the catalogue.
+            sku: Left out.
+
+        Returns:
+            Of very many, the newest.
+        """
         ...
 
     async def delete(self, sku: str, code: str | None) -> int:

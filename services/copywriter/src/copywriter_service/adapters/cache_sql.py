@@ -38,8 +38,8 @@ THREADS = 4
 # Longest wait for another process's write, in seconds.
 BUSY_SECONDS = 5
 FILE_NAME = "copywriter.db"
-# Titles compared with a new one at most: only a catalogue of nearly equal titles has more candidates.
-MAX_CANDIDATES = 500
+# Alike titles that are looked at: the nearest few of them are told.
+MAX_CANDIDATES = 200
 
 
 class SqlCache:
@@ -164,13 +164,11 @@ class SqlCache:
     async def titles_with(
         self, words: Collection[str], probes: int, language: str, codes: Collection[str], sku: str
     ) -> list[tuple[str, str]]:
-        """SKU and title of other SKUs' entries that have one of the `probes` rarest of these words."""
-
-        def work(connection: Connection) -> list[tuple[str, str]]:
-            rarest = title_index.rarest(connection, words, probes, language, codes)
-            return title_index.candidates(connection, rarest, language, codes, sku, MAX_CANDIDATES)
-
-        return await self._run(work, writes=False)
+        """SKU and title of other SKUs' entries whose titles are alike to one of these words."""
+        return await self._run(
+            lambda connection: title_index.candidates(connection, words, probes, language, codes, sku, MAX_CANDIDATES),
+            writes=False,
+        )
 
     async def delete(self, sku: str, code: str | None) -> int:
         """Forgets entries of a SKU; the number of entries."""

@@ -52,6 +52,8 @@ TITLE_WORDS = Table(
     Column("code", _text(16), primary_key=True),
     Column("language", _text(35), primary_key=True),
     Column("word", _text(64), primary_key=True),
+    # Words of the whole title.
+    Column("size", Integer, nullable=False),
     Index("copywriter_title_words_by_word", "language", "code", "word"),
 )
 

@@ -19,6 +19,8 @@ _INDEXED = [TITLE_WORDS.c.sku, TITLE_WORDS.c.code, TITLE_WORDS.c.language]
 _TITLED = [PARTS.c.sku, PARTS.c.code, PARTS.c.language]
 # Keys of one statement: both databases take a few thousand values.
 _CHUNK = 300
+# What floats may add; the likeness itself is looked at again in Python.
+_ROUNDING = 1e-6
 
 
 def refresh(connection: Connection, keys: Iterable[Key], insert: Any) -> None:
@@ -46,47 +48,58 @@ def fill(connection: Connection, insert: Any) -> None:
         _add(connection, sa.true(), insert)
 
 
-def rarest(
-    connection: Connection, words: Collection[str], count: int, language: str, codes: Collection[str]
-) -> list[str]:
-    """So many of the words as stand in the fewest titles."""
-    word = TITLE_WORDS.c.word
-    query = sa.select(word, sa.func.count()).where(_among(language, codes), word.in_(sorted(words))).group_by(word)
-    frequencies = {found: number for found, number in connection.execute(query).tuples()}
-    return sorted(words, key=lambda item: (frequencies.get(item, 0), item))[:count]
-
-
 def candidates(
-    connection: Connection, words: Collection[str], language: str, codes: Collection[str], sku: str, limit: int
-) -> list[tuple[str, str]]:
-    """SKU and title of entries of other SKUs that are indexed under one of the words; the newest first."""
-    same = [one == other for one, other in zip(_INDEXED, _TITLED, strict=True)]
-    query = (
-        sa.select(PARTS.c.sku, PARTS.c.content, PARTS.c.updated)
-        .join(TITLE_WORDS, sa.and_(*same, PARTS.c.part == Part.TITLE.value))
+    connection: Connection, words: Collection[str], probes: int, language: str, codes: Collection[str], sku: str,
+    limit: int,
+) -> list[tuple[str, str]]:  # fmt: skip
+    """SKU and title of entries of other SKUs whose title is alike; the newest first.
+
+    Args:
+        words: Of the title that others are compared with (`titles.words_of`).
+        probes: How many of them an alike title cannot lack all (`titles.probes`).
+    """
+    among = sa.and_(TITLE_WORDS.c.language == language, TITLE_WORDS.c.code.in_(sorted(codes)))
+    least = titles.least_likeness()
+    probed = _rarest(connection, words, probes, among)
+    at_hand = sa.select(TITLE_WORDS.c.sku, TITLE_WORDS.c.code).where(among, TITLE_WORDS.c.word.in_(probed))
+    shared = (
+        sa.select(*_INDEXED)
         .where(
-            _among(language, codes),
+            among,
             TITLE_WORDS.c.word.in_(sorted(words)),
             TITLE_WORDS.c.sku != sku,
+            sa.tuple_(TITLE_WORDS.c.sku, TITLE_WORDS.c.code).in_(at_hand),
         )
-        .distinct()
+        .group_by(*_INDEXED, TITLE_WORDS.c.size)
+        # Shared words over all words, without a division.
+        .having(sa.func.count() * (1 + least) >= least * (TITLE_WORDS.c.size + len(words)) - _ROUNDING)
+        .subquery()
+    )
+    same = [one == other for one, other in zip(shared.c, _TITLED, strict=True)]
+    query = (
+        sa.select(PARTS.c.sku, PARTS.c.content)
+        .join(shared, sa.and_(*same, PARTS.c.part == Part.TITLE.value))
         .order_by(PARTS.c.updated.desc(), PARTS.c.sku)
         .limit(limit)
     )
     return [(row.sku, str(json.loads(row.content))) for row in connection.execute(query)]
 
 
-def _among(language: str, codes: Collection[str]) -> sa.ColumnElement[bool]:
-    return sa.and_(TITLE_WORDS.c.language == language, TITLE_WORDS.c.code.in_(sorted(codes)))
+def _rarest(connection: Connection, words: Collection[str], count: int, among: sa.ColumnElement[bool]) -> list[str]:
+    """So many of the words as stand in the fewest titles."""
+    word = TITLE_WORDS.c.word
+    counted = sa.select(word, sa.func.count().label("titles")).where(among, word.in_(sorted(words))).group_by(word)
+    frequencies = {row.word: row.titles for row in connection.execute(counted)}
+    return sorted(words, key=lambda item: (frequencies.get(item, 0), item))[:count]
 
 
 def _add(connection: Connection, where: sa.ColumnElement[bool], insert: Any) -> None:
     query = sa.select(*_TITLED, PARTS.c.content).where(PARTS.c.part == Part.TITLE.value, where)
-    rows = [
-        {"sku": row.sku, "code": row.code, "language": row.language, "word": word}
-        for row in connection.execute(query)
-        for word in titles.words_of(str(json.loads(row.content)))
-    ]
+    rows = []
+    for row in connection.execute(query):
+        words = titles.words_of(str(json.loads(row.content)))
+        entry = {"sku": row.sku, "code": row.code, "language": row.language, "size": len(words)}
+        rows += [{**entry, "word": word} for word in words]
     if rows:
         connection.execute(insert.on_conflict_do_nothing(), rows)
 

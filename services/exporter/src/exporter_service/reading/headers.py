@@ -84,7 +84,7 @@ def find(book: Book, listing: marketplaces.Listing) -> Header:
         if header is not None:
             candidates.append(_Candidate(sheet.name, _rank(sheet.name, rules.sheets), header, total))
     if not candidates:
-        _refuse_other_category(book, listing)
+        _refuse_other_category([sheet.name for sheet in book.sheets if not sheet.hidden], listing)
         shown = ", ".join(repr(sheet.name) for sheet in book.sheets[:8])
         raise errors.InvalidArgument(
             f"no sheet has a header of {listing.name}: a row that names {listing.sku_field.label!r} and at least"
@@ -94,8 +94,7 @@ def find(book: Book, listing: marketplaces.Listing) -> Header:
     best_rank = min(candidate.rank for candidate in candidates)
     first = [candidate for candidate in candidates if candidate.rank == best_rank]
     best = max(first, key=lambda candidate: candidate.total)
-    if best_rank == len(rules.sheets):
-        _refuse_other_category(book, listing)
+    _refuse_other_category([best.sheet], listing)
     rivals = [each for each in first if each is not best and each.total >= RIVAL * best.total]
     if rivals:
         raise errors.InvalidArgument(
@@ -219,15 +218,13 @@ def declared_types(settings: Mapping[str, str]) -> list[str]:
     return []
 
 
-def _refuse_other_category(book: Book, listing: marketplaces.Listing) -> None:
-    """Tells of a workbook for another category of the same marketplace, rather than of a header that is missing."""
-    names = [sheet.name for sheet in book.sheets if not sheet.hidden]
+def _refuse_other_category(names: Sequence[str], listing: marketplaces.Listing) -> None:
+    """Tells of a workbook for another category of the same marketplace, by the names of its sheets."""
     for code in marketplaces.CODES:
         other = marketplaces.load(code)
         if code == listing.code or other.marketplace != listing.marketplace or not other.template.sheets:
             continue
-        own = {other.layout.sheet.casefold()}
-        theirs = [name for name in names if name.strip().casefold() in own]
+        theirs = [name for name in names if name.strip().casefold() == other.layout.sheet.casefold()]
         if theirs and other.layout.sheet != listing.layout.sheet:
             raise errors.InvalidArgument(
                 f"the sheet {theirs[0]!r} is that of {code}, not of {listing.code}: register the workbook for {code}",
