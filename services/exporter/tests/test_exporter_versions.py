@@ -21,6 +21,9 @@ from exporter_service.templates import Templates
 from objectstore import FolderStore
 from servicekit import errors
 
+# The reader of these tests says that it would lose what the exporter keeps.
+pytestmark = pytest.mark.filterwarnings("ignore:Data Validation extension:UserWarning")
+
 Opened = Callable[[str], Workbook]
 
 

@@ -173,6 +173,9 @@ def _continued(texts: Iterable[str]) -> Iterator[bytes]:
         at = 0
         while True:
             room = (biff.MAX_DATA - len(part)) // step * step
+            if wide and at + room < len(raw) and 0xD8 <= raw[at + room - 1] <= 0xDB:
+                # Some readers take each piece for itself: the two halves of a character stay together.
+                room -= 2
             part += raw[at : at + room]
             at += room
             if at >= len(raw):
@@ -263,8 +266,7 @@ class _Table:
         """The sheet with rows written from `data_row`, counted from 1, on."""
         body = bytearray()
         filled_to = data_row - 1
-        first = self._cells.get(data_row - 1, {})
-        styles = self._column_styles | {column: style for column, (_, style, _) in first.items()}
+        styles = self._first_styles(data_row - 1)
         for row in sorted(row for row in {*self._row_records, *self._cells} if row < data_row - 1):
             self._old_row(body, row)
         for texts in rows:
@@ -304,25 +306,32 @@ class _Table:
     def _row(self, body: bytearray, row: int, texts: Texts, styles: Mapping[int, int]) -> None:
         there = self._cells.get(row, {})
         made = {column: raw for column, (raw, _, _) in there.items()}
-        own = self._row_style(row)
+        row_style = self._row_style(row)
         for slot in self._slots:
             text = texts.get(slot.key, "")
             column = slot.column - 1
             old = there.get(column)
             if text and not (old and old[2]):
-                style = old[1] if old else styles.get(column, own)
+                style = old[1] if old else row_style or styles.get(column, _DEFAULT_STYLE)
                 made[column] = self._cell(row, column, style, slot, text)
         self._row_head(body, row, made)
         for column in sorted(made):
             body += made[column]
 
+    def _first_styles(self, row: int) -> dict[int, int]:
+        """Styles of the first row of products, by column: a row beyond the template looks like it."""
+        own = self._row_style(row)
+        whole = dict.fromkeys((slot.column - 1 for slot in self._slots), own) if own else {}
+        first = {column: style for column, (_, style, _) in self._cells.get(row, {}).items()}
+        return self._column_styles | whole | first
+
     def _row_style(self, row: int) -> int:
-        """Style of a row's cells that have none, where the row has one (2.4.221, fGhostDirty)."""
+        """Style of a row's cells that have none (2.4.221, fGhostDirty); 0 where the row has none."""
         old = self._row_records.get(row)
         if old is None:
-            return _DEFAULT_STYLE
+            return 0
         flags, style = struct.unpack_from("<HH", old.data(self._stream), 12)
-        return style & 0xFFF if flags & 0x80 else _DEFAULT_STYLE
+        return int(style & 0xFFF) if flags & 0x80 else 0
 
     def _cell(self, row: int, column: int, style: int, slot: Slot, text: str) -> bytes:
         number: str | None = None

@@ -64,8 +64,10 @@ class Batch:
 class _Layout:
     """The cells of rows that look alike: those that take texts, and empty ones that are only styled."""
 
-    def __init__(self, prefix: str, slots: Sequence[Slot], styles: Mapping[int, str], there: Styles) -> None:
-        """`styles` are those that new cells take, `there` the cells that the row has already."""
+    def __init__(
+        self, prefix: str, slots: Sequence[Slot], styles: Mapping[int, str], there: Styles, row_style: str
+    ) -> None:
+        """`styles` are those that new cells take unless the row has its own, `there` the cells that it has."""
         own = dict(there)
         order = sorted({*own, *(slot.column for slot in slots)})
         at = {column: place for place, column in enumerate(order)}
@@ -110,11 +112,8 @@ class Filler:
         self._slots_of = {number: [index.get(key, -1) for key in batch.keys] for number, batch in batches.items()}
         known: dict[Kind, dict[str, str]] = {"text": {}, "number": {}, "date": {}}
         self._known = [known[slot.kind] for slot in slots]
-        first = sheet.rows.get(data_row)
-        there = () if first is None else _styles(sheet, first)
-        # A row beyond the template looks like its first one.
-        self._styles = sheet.column_styles | {column: style for column, style in there if style}
-        self._layouts: dict[Styles, _Layout] = {}
+        self._styles = _first_styles(sheet, data_row, slots)
+        self._layouts: dict[tuple[Styles, str], _Layout] = {}
 
     def stream(self, rows: Iterable[tuple[int, Texts]], count: int) -> Iterator[bytes]:
         """Yields the worksheet's XML with `rows` written. Memory stays that of a chunk.
@@ -149,23 +148,22 @@ class Filler:
     def _row(self, number: int, batch: int, texts: Texts) -> str:
         old = self._sheet.rows.get(number)
         prefix = self._sheet.prefix
-        there: Styles = ()
         if old is None:
-            start = f'<{prefix}row r="{number}">'
+            start, layout = f'<{prefix}row r="{number}">', self._layout((), "")
         elif old.styles is not None:
-            start, there = self._sheet.row_start(old), old.styles
+            start, layout = self._sheet.row_start(old), self._layout(old.styles, old.style)
         else:
             return self._mixed(number, old, self._batches[batch].whole(texts))
-        body = "".join(self._pieces(self._layout(there), batch, texts))
+        body = "".join(self._pieces(layout, batch, texts))
         return f"{start}{body.replace(_ROW, str(number))}</{prefix}row>"
 
-    def _layout(self, there: Styles) -> _Layout:
-        layout = self._layouts.get(there)
+    def _layout(self, there: Styles, row_style: str) -> _Layout:
+        layout = self._layouts.get((there, row_style))
         if layout is None:
-            layout = _Layout(self._sheet.prefix, self._slots, self._styles, there)
+            layout = _Layout(self._sheet.prefix, self._slots, self._styles, there, row_style)
             if len(self._layouts) > 1000:
                 self._layouts.clear()
-            self._layouts[there] = layout
+            self._layouts[there, row_style] = layout
         return layout
 
     def _pieces(self, layout: _Layout, batch: int, texts: Texts) -> list[str]:
@@ -197,7 +195,7 @@ class Filler:
             text = texts.get(slot.key, "")
             cell = there.get(slot.column)
             if text and not (cell and cell.formula):
-                style = (cell.style if cell else "") or self._styles.get(slot.column, "")
+                style = (cell.style if cell else "") or old.style or self._styles.get(slot.column, "")
                 head = _head(self._sheet.prefix, slot.column, style).replace(_ROW, str(number))
                 content = known.get(text) or self._content(self._index[slot.key], text)
                 merged[slot.column] = head + content
@@ -224,10 +222,16 @@ class Filler:
         return re.sub(r"(</?)(is|t|v|c)(?=[ >])", rf"\g<1>{self._sheet.prefix}\g<2>", content)
 
 
-def _styles(sheet: Scanned, row: OldRow) -> Styles:
-    if row.styles is not None:
-        return row.styles
-    return tuple((column, cell.style) for column, cell in sheet.cells(row).items())
+def _first_styles(sheet: Scanned, row: int, slots: Sequence[Slot]) -> dict[int, str]:
+    """Styles of the first row of products, by column: a row beyond the template looks like it."""
+    first = sheet.rows.get(row)
+    if first is None:
+        return sheet.column_styles
+    there: Styles = first.styles or ()
+    if first.styles is None:
+        there = tuple((column, cell.style) for column, cell in sheet.cells(first).items())
+    whole = dict.fromkeys((slot.column for slot in slots), first.style) if first.style else {}
+    return sheet.column_styles | whole | {column: style for column, style in there if style}
 
 
 def _with_reach(head: bytes, last_column: int, last_row: int) -> bytes:

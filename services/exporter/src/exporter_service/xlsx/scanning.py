@@ -26,12 +26,14 @@ class OldRow:
         start, end: where it lies in the XML.
         tag_end: end of its start tag.
         styles: of its cells, when all of them are empty; otherwise None.
+        style: of cells that it does not have; "" if it has none.
     """
 
     start: int
     tag_end: int
     end: int
     styles: Styles | None
+    style: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class _Sheet(_Walker):
         self._in_data = False
         self._number = 0
         self._row = (-1, -1)
+        self._row_style = ""
         self._styles: list[tuple[int, str]] | None = None
         self._column = 0
         self._in_cell = False
@@ -181,6 +184,8 @@ class _Sheet(_Walker):
         self._column = 0
         position = self.parser.CurrentByteIndex
         self._row = (position, self.after(position))
+        custom = attributes.get("customFormat", "0") in ("1", "true")
+        self._row_style = attributes.get("s", "") if custom else ""
         self._styles = []
 
     def end(self, name: str) -> None:
@@ -195,7 +200,7 @@ class _Sheet(_Walker):
                 styles = None if self._styles is None else tuple(self._styles)
                 if styles is not None:
                     styles = self._seen.setdefault(styles, styles)
-                self.rows[self._number] = OldRow(*self._row, end, styles)
+                self.rows[self._number] = OldRow(*self._row, end, styles, self._row_style)
         elif local == "sheetData":
             self._in_data = False
             self.tail_start = self.parser.CurrentByteIndex
