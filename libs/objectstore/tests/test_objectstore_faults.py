@@ -139,7 +139,7 @@ async def test_a_silent_s3_costs_no_more_than_the_deadline() -> None:
         await store.get("alyaimg", "k")
 
     started = time.monotonic()
-    with pytest.raises(errors.Unavailable) as raised:
+    with pytest.raises(errors.DeadlineExceeded) as raised:
         await asyncio.create_task(call())
     assert time.monotonic() - started < 0.5
     assert raised.value.reason == "OBJECT_STORE_TIMEOUT"
@@ -164,6 +164,16 @@ async def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert (await store.get("alyaimg", "k")).data == b"old"
     assert not list((tmp_path / "objects" / ".unfinished").iterdir())
     await store.close()
+
+
+async def test_a_system_that_takes_longer_than_it_may_is_unavailable() -> None:
+    threads = Threads("the thing", "THING", workers=1, waiting=1, timeout=0.05)
+    go = threading.Event()
+    with pytest.raises(errors.Unavailable) as raised:
+        await threads.run(go.wait)
+    assert raised.value.reason == "THING_TIMEOUT"
+    go.set()
+    threads.close()
 
 
 async def test_the_queue_has_a_bound() -> None:

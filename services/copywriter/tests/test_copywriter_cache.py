@@ -138,18 +138,6 @@ async def test_a_killed_holder_loses_its_lease(cache: SqlCache, database_url: st
     await cache.release("k", "heir")
 
 
-async def test_a_damaged_file_is_told_and_kept(tmp_path: Path) -> None:
-    file = tmp_path / "copywriter.db"
-    file.write_bytes(b"this was a database once" * 500)
-    cache = SqlCache(None, tmp_path)
-    with pytest.raises(errors.DataLoss) as caught:
-        await cache.open()
-    await cache.close()
-    assert caught.value.reason == "CACHE_DAMAGED"
-    copies = list(tmp_path.glob("copywriter.db.damaged-*"))
-    assert [copy.read_bytes() for copy in copies] == [file.read_bytes()]
-
-
 async def test_a_locked_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("copywriter_service.adapters.cache_sql.BUSY_SECONDS", 0.1)
     cache = SqlCache(None, tmp_path)

@@ -30,7 +30,8 @@ def rules_found(copy: CopyText, *claims: str, code: str = "ama_ear", language: s
 
 
 def test_the_corpus_is_as_large_as_it_should_be() -> None:
-    assert sum(len(group["texts"]) for group in BAD.values()) >= 199
+    assert len({text for group in BAD.values() for text in group["texts"]}) >= 200
+    assert sum(map(len, GOOD.values())) >= 45
 
 
 @pytest.mark.parametrize(("rule", "text"), [(rule, text) for rule, group in BAD.items() for text in group["texts"]])
@@ -59,12 +60,17 @@ def test_a_bad_description_is_found_in_every_marketplace(code: str) -> None:
 
 def test_good_texts_pass_untouched() -> None:
     for title in GOOD["titles"]:
-        copy = CopyText(title, tuple(GOOD["bullets"]), GOOD["descriptions"][0])
+        copy = CopyText(title, tuple(GOOD["bullets"][:10]), GOOD["descriptions"][0])
         assert mend(copy, AMAZON) == (copy, []), title
+    for bullet in GOOD["bullets"]:
+        assert mend(CopyText(bullets=(bullet,)), AMAZON) == (CopyText(bullets=(bullet,)), [])
     for code in marketplaces.CODES:
         for description in GOOD["descriptions"]:
             copy = CopyText(description=description)
             assert mend(copy, rules_for(code, "en-IN")) == (copy, []), description
+        for description in GOOD["hindi"]:
+            copy = CopyText(description=description)
+            assert mend(copy, rules_for(code, "hi-IN")) == (copy, []), description
 
 
 @pytest.mark.parametrize(

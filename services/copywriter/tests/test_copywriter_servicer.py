@@ -11,9 +11,11 @@ import pytest
 from jewelry.copywriter.v1 import copywriter_pb2 as pb
 from jewelry.copywriter.v1 import copywriter_pb2_grpc
 from jewelry.type.v1 import type_pb2
+from pydantic import ValidationError
 
 import marketplaces
 from copywriter_service.__main__ import build
+from copywriter_service.adapters.cache_sql import SqlCache
 from copywriter_service.settings import Settings
 from servicekit import client, errors
 from servicekit.testing import serve_locally
@@ -103,7 +105,10 @@ async def test_a_model_is_paid_once(paid: Call, emulator: Emulator) -> None:
         ({"kind": "rate_limit_minute", "retry_after": 12}, errors.ResourceExhausted, "PROVIDER_RATE_LIMITED"),
         ({"kind": "server_error", "times": None}, errors.Unavailable, "PROVIDER_DOWN"),
         ({"kind": "broken_json", "times": None}, errors.Unavailable, "PROVIDER_BAD_ANSWER"),
+        ({"kind": "truncated", "times": None}, errors.Unavailable, "PROVIDER_BAD_ANSWER"),
+        ({"kind": "broken_body", "times": None}, errors.Unavailable, "PROVIDER_BAD_ANSWER"),
         ({"kind": "refusal"}, errors.FailedPrecondition, "PROVIDER_REFUSED"),
+        ({"kind": "content_filter"}, errors.FailedPrecondition, "PROVIDER_REFUSED"),
     ],
 )
 async def test_provider_errors_arrive_typed(
@@ -239,13 +244,57 @@ async def test_a_data_store_goes_in_is_used_and_comes_out(paid: Call, emulator: 
     assert exported == json.dumps(content, indent=4, ensure_ascii=False).encode()
 
 
-async def test_providers_say_who_answers(call: Call, paid: Call, emulator: Emulator) -> None:
+async def test_a_second_run_of_a_catalogue_pays_nothing(paid: Call, emulator: Emulator) -> None:
+    orders = [order(sku=f"SKU-{number}", marketplace_code=code) for code in marketplaces.CODES for number in range(2)]
+    first = [await paid("WriteCopy", **fields) for fields in orders]
+    asked = emulator.count("responses")
+    assert asked == sum(answer.cost.calls for answer in first) > 0
+    assert sum(answer.cost.inr_micros for answer in first) > 0
+    second = [await paid("WriteCopy", **fields) for fields in orders]
+    assert emulator.count("responses") == asked
+    assert all(answer.cached and answer.cost.calls == 0 for answer in second)
+    assert [answer.copy.title for answer in second] == [answer.copy.title for answer in first]
+    assert [answer.copy.description for answer in second] == [answer.copy.description for answer in first]
+
+
+async def test_a_cost_without_a_price_is_told_in_tokens(settings: Callable[..., Settings], emulator: Emulator) -> None:
+    unpriced = settings(openai_api_key="sk", openai_base_url=emulator.url, openai_model="gpt-4.1")
+    async with serve_locally(build(unpriced)) as channel:
+        answer = await caller(copywriter_pb2_grpc.CopywriterServiceStub(channel))("WriteCopy", **order())
+    assert (answer.cost.calls, answer.cost.inr_micros) == (1, 0)
+    assert answer.cost.input_tokens > 0
+    assert answer.cost.output_tokens > 0
+    assert "no price is known for gpt-4.1" in answer.adapter.detail
+
+
+async def test_another_language_needs_a_model(call: Call) -> None:
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        await call("WriteCopy", **order(language="hi-IN"))
+    assert caught.value.reason == "COPY_NEEDS_MODEL"
+
+
+async def test_providers_say_who_answers(call: Call, paid: Call, tmp_path: Path) -> None:
     without = {adapter.role: adapter for adapter in (await call("GetProviders")).adapters}
     assert (without["copy"].name, without["copy"].embedded) == ("composed", True)
-    assert (without["cache"].name, without["cache"].embedded) == ("sqlite", True)
+    assert (without["cache"].name, without["cache"].embedded, without["cache"].detail) == ("sqlite", True, "on disk")
+    assert without["image_edits"].name == "none"
+    assert "OPENAI_API_KEY" in without["image_edits"].detail
     with_key = {adapter.role: adapter for adapter in (await paid("GetProviders")).adapters}
     assert (with_key["copy"].name, with_key["copy"].model_id) == ("openai", "gpt-6-luna")
-    assert with_key["image_edits"].model_id == "gpt-image-2.6-flare"
+    assert (with_key["image_edits"].name, with_key["image_edits"].model_id) == ("openai", "gpt-image-2.6-flare")
+    # The gateway shows these details to everybody.
+    told = " ".join(adapter.detail for adapter in (*without.values(), *with_key.values()))
+    assert not any(secret in told for secret in (str(tmp_path), "http://", "secret", "/"))
+
+
+def test_a_databases_url_is_not_told(tmp_path: Path) -> None:
+    for url in ("postgresql://alya:secret@db.example/copies", f"sqlite:///{tmp_path}/other.db"):
+        assert SqlCache(url, tmp_path).info.detail == ""
+
+
+def test_prices_are_set_in_pairs(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(ValidationError, match="OPENAI_IMAGE_INPUT_PRICE and OPENAI_IMAGE_OUTPUT_PRICE"):
+        settings(openai_image_input_price=1.0)
 
 
 async def test_a_damaged_cache_stops_the_start_with_a_sentence(

@@ -141,6 +141,13 @@ async def test_what_a_model_writes_twice_is_told(
     assert twins((await copywriter.write(make_order(sku=""))).findings) == []
 
 
+async def test_a_title_of_a_thousand_words_is_looked_up_too(make_copywriter: MakeCopywriter) -> None:
+    long = " ".join(f"word{number}" for number in range(1000))
+    copywriter = make_copywriter()
+    await copywriter.put(entry("SKU-1", long))
+    assert len(twins(await copywriter.put(entry("SKU-2", long)))) == 1
+
+
 async def test_of_many_the_nearest_three_are_named(make_copywriter: MakeCopywriter) -> None:
     copywriter = make_copywriter()
     for number in range(5):

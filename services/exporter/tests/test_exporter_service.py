@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from google.protobuf.message import Message
@@ -92,6 +93,52 @@ async def test_templates(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
     assert "Pink" in column.allowed_values
 
 
+async def test_registering_and_filling_a_sellers_own_workbook(
+    stub: exporter_pb2_grpc.ExporterServiceStub, layouts: ModuleType, tmp_path: Path
+) -> None:
+    request = pb.RegisterTemplateRequest(
+        marketplace_code="fli_ear", content=layouts.flipkart(), original_name="earring.xlsx", website="blysk"
+    )
+    template = (await client.call(stub.RegisterTemplate, request, timeout=30.0)).template
+    assert (template.id, template.version, template.built_in) == ("blysk-fli_ear-1", 1, False)
+    assert (template.sheet, template.data_row, template.original_name) == ("earring", 5, "earring.xlsx")
+    assert template.create_time.seconds > 0
+    by_field = {column.field: column for column in template.columns}
+    assert by_field["Color"].required
+    assert "Gold" in by_field["Color"].allowed_values
+    assert "'Bead Count'" in template.warnings[0]
+    assert [column.name for column in template.columns if not column.field] == ["Bead Count"]
+    listed = (await client.call(stub.ListTemplates, pb.ListTemplatesRequest(website="blysk"), timeout=30.0)).templates
+    assert (listed[0].id, len(listed[0].columns), len(listed)) == (template.id, 0, 11)
+    asked = pb.DescribeTemplateRequest(marketplace_code="fli_ear", website="blysk")
+    assert (await client.call(stub.DescribeTemplate, asked, timeout=30.0)).template == template
+    export = pb.ExportRequest(
+        marketplace_code="fli_ear",
+        website="blysk",
+        products=[product("S-1")],
+        seller_values=[pb.SellerValue(name="Bead Count", value="12")],
+    )
+    done = await client.call(stub.Export, export, timeout=30.0)
+    assert (done.template_id, list(done.dropped_fields)) == (template.id, ["Nothing"])
+    path = tmp_path / "objects" / done.url.split("/files/")[1]
+    sheet = load_workbook(io.BytesIO(path.read_bytes()))["earring"]
+    cell = next(column.letters for column in template.columns if column.name == "Bead Count")
+    assert sheet[f"{cell}5"].value == 12
+    elsewhere = pb.ExportRequest(marketplace_code="fli_ear", products=[product("S-1")])
+    assert (await client.call(stub.Export, elsewhere, timeout=30.0)).template_id == "builtin-fli_ear"
+
+
+async def test_a_workbook_of_200_mb_is_refused_before_it_is_read(
+    stub: exporter_pb2_grpc.ExporterServiceStub, tmp_path: Path
+) -> None:
+    for size, error in ((21, errors.InvalidArgument), (200, errors.ResourceExhausted)):
+        request = pb.RegisterTemplateRequest(marketplace_code="fli_ear", content=bytes(size * 1024 * 1024))
+        with pytest.raises(error) as caught:
+            await client.call(stub.RegisterTemplate, request, timeout=60.0)
+        assert caught.value.message
+    assert not list((tmp_path / "objects").rglob("*.*"))
+
+
 async def test_runs(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
     run = await client.call(stub.StartRun, pb.StartRunRequest(marketplace_code="fli_ear"), timeout=30.0)
     for sku in ("S-1", "S-2"):
@@ -150,6 +197,24 @@ async def test_providers(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
         ("CloseRun", pb.CloseRunRequest(run_id="x"), errors.NotFound, "RUN_NOT_FOUND"),
         ("CloseRun", pb.CloseRunRequest(), errors.InvalidArgument, "UNKNOWN_MARKETPLACE"),
         ("RegisterTemplate", pb.RegisterTemplateRequest(), errors.InvalidArgument, "UNKNOWN_MARKETPLACE"),
+        (
+            "RegisterTemplate",
+            pb.RegisterTemplateRequest(marketplace_code="ama_ear"),
+            errors.InvalidArgument,
+            "TEMPLATE_EMPTY",
+        ),
+        (
+            "RegisterTemplate",
+            pb.RegisterTemplateRequest(marketplace_code="ama_ear", content=b"x", website="nobody"),
+            errors.InvalidArgument,
+            "WEBSITE_UNKNOWN",
+        ),
+        (
+            "DescribeTemplate",
+            pb.DescribeTemplateRequest(template_id="alya-ama_ear-1"),
+            errors.NotFound,
+            "TEMPLATE_NOT_FOUND",
+        ),
     ],
 )
 async def test_bad_requests(

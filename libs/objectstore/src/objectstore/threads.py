@@ -27,8 +27,8 @@ class Threads:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix=reason.lower())
 
     async def run(self, work: Callable[[], T]) -> T:
-        """The result of ``work``. Raises ``errors.Unavailable`` when it takes longer than the caller can wait, and
-        ``errors.DeadlineExceeded`` when no time was left to start.
+        """The result of ``work``. Raises ``errors.Unavailable`` when it takes longer than the system may, and
+        ``errors.DeadlineExceeded``, which nobody repeats, when it takes longer than the caller can wait.
 
         A call that timed out may still finish in its thread: only repeatable work belongs here.
         """
@@ -45,7 +45,8 @@ class Threads:
                 context = contextvars.copy_context()
                 return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: context.run(work))
         except TimeoutError as error:
-            raise errors.Unavailable(
+            kind = errors.DeadlineExceeded if limit < self._timeout else errors.Unavailable
+            raise kind(
                 f"{self._system} did not answer within {limit:.1f} s; try again later",
                 reason=f"{self._reason}_TIMEOUT",
             ) from error

@@ -13,14 +13,15 @@ from functools import lru_cache
 from copywriter_service.matching import fold, words
 from copywriter_service.rulebook import book
 
-# Longest word that is told apart, in characters; titles have none so long.
-MAX_WORD = 64
+# Longest word that is told apart, in characters, and most words of a title: no title that a marketplace takes has more.
+MAX_WORD, MAX_WORDS = 64, 100
 
 
 def words_of(title: str) -> frozenset[str]:
     """The words that tell titles apart: folded, without plurals and without the small words of English."""
     found = (hit.group().strip("'") for hit in words(fold(title).text))
-    return frozenset(_stem(word)[:MAX_WORD] for word in found if word and word not in _small())
+    told = {_stem(word)[:MAX_WORD] for word in found if word and word not in _small()}
+    return frozenset(sorted(told)[:MAX_WORDS])
 
 
 def probes(count: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -23,6 +24,10 @@ def typed(error: DBAPIError) -> errors.ServiceError:
             "begin with an empty cache",
             reason="CACHE_DAMAGED",
         )
+    if "disk i/o" in text:
+        return errors.Unavailable(
+            "the disk of the copy cache fails; check it and DATA_DIR", reason="CACHE_UNREACHABLE", retry_after=1.0
+        )
     if "readonly" in text or "read-only" in text:
         return errors.FailedPrecondition(
             "the copy cache cannot be written; give the service write access to DATA_DIR", reason="CACHE_READ_ONLY"
@@ -39,10 +44,19 @@ def typed(error: DBAPIError) -> errors.ServiceError:
 
 
 def keep_damaged(file: Path) -> None:
-    """Copies a damaged file and its journal beside it, once for each state of the file; the original stays as it is."""
-    stamp = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC).strftime("%Y%m%dT%H%M%S")
-    for source in (file, file.with_name(file.name + "-wal")):
-        target = source.with_name(f"{source.name}.damaged-{stamp}")
-        if source.exists() and not target.exists():
-            shutil.copy2(source, target)
-            logger.error("the copy cache is damaged; a copy was kept as %s", target)
+    """Copies a damaged file and its journal beside it, once for each state of the file; the original stays as it is.
+
+    A copy that cannot be made is told in the log: the caller's own error says more than that.
+    """
+    try:
+        stamp = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC).strftime("%Y%m%dT%H%M%S")
+        for source in (file, file.with_name(file.name + "-wal")):
+            target = source.with_name(f"{source.name}.damaged-{stamp}")
+            if source.exists() and not target.exists():
+                # Whole or not at all: half a copy would be taken for the copy next time.
+                unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
+                shutil.copy2(source, unfinished)
+                unfinished.replace(target)
+                logger.error("the copy cache is damaged; a copy was kept as %s", target)
+    except OSError as error:
+        logger.error("the copy cache is damaged, and no copy of it could be kept: %s", error.strerror)

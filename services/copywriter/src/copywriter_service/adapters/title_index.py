@@ -19,6 +19,8 @@ _INDEXED = [TITLE_WORDS.c.sku, TITLE_WORDS.c.code, TITLE_WORDS.c.language]
 _TITLED = [PARTS.c.sku, PARTS.c.code, PARTS.c.language]
 # Keys of one statement: both databases take a few thousand values.
 _CHUNK = 300
+# A word in so many titles is not worth counting further: counting must not take longer than looking up.
+_COMMON = 2_000
 # What floats may add; the likeness itself is looked at again in Python.
 _ROUNDING = 1e-6
 
@@ -86,9 +88,13 @@ def candidates(
 
 
 def _rarest(connection: Connection, words: Collection[str], count: int, among: sa.ColumnElement[bool]) -> list[str]:
-    """So many of the words as stand in the fewest titles."""
-    word = TITLE_WORDS.c.word
-    counted = sa.select(word, sa.func.count().label("titles")).where(among, word.in_(sorted(words))).group_by(word)
+    """So many of the words as stand in the fewest titles; beyond `_COMMON` titles all are equally common."""
+
+    def titles_with(word: str) -> sa.Select[str, int]:
+        some = sa.select(TITLE_WORDS.c.sku).where(among, TITLE_WORDS.c.word == word).limit(_COMMON).subquery()
+        return sa.select(sa.literal(word).label("word"), sa.func.count().label("titles")).select_from(some)
+
+    counted = sa.union_all(*map(titles_with, sorted(words)))
     frequencies = {row.word: row.titles for row in connection.execute(counted)}
     return sorted(words, key=lambda item: (frequencies.get(item, 0), item))[:count]
 
