@@ -12,10 +12,10 @@ BUF_VERSION := 1.75.0
 MEMBERS := protos $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml scrapers/pyproject.toml deploy/local/pyproject.toml))
 MANIFESTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 PROTOS := $(shell find protos/jewelry -name '*.proto')
-PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
+PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py scrapers/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo demo-emulated up test lint format clean
+.PHONY: help setup protos demo demo-emulated up test test-browser bench-scrapers lint release-protos format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +48,18 @@ up: setup  ## Keep the system running, with one log; Ctrl-C stops it
 	@exec $(BIN)/python -m jewelry_local up
 
 test: setup  ## Every test that needs no outside service
-	@$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile libs services deploy/local
-	@$(BIN)/python -m pytest -m 'not slow' tests
+	@$(BIN)/python -m pytest -m 'not slow and not browser' -n 2 --dist loadfile libs services scrapers deploy/local
+	@$(BIN)/python -m pytest -m 'not slow and not browser' tests
+
+test-browser: setup chromium  ## The tests that drive a real Chromium
+	@$(BIN)/python -m pytest -m browser scrapers
+
+bench-scrapers: setup chromium  ## Pages a minute and memory at 1, 4 and 8 pages in parallel
+	@$(BIN)/python scrapers/bench/bench_pages.py
+
+.PHONY: chromium
+chromium:
+	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }
 
 lint: setup $(BUF)  ## Style, types, contracts and import rules
 	@$(BIN)/ruff check .
