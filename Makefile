@@ -15,7 +15,7 @@ PROTOS := $(shell find protos/jewelry -name '*.proto')
 PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py scrapers/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo demo-emulated up test test-browser bench-scrapers lint release-protos format clean
+.PHONY: help setup protos demo demo-emulated up test test-browser bench-scrapers bench-semantic lint release-protos format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ test-browser: setup chromium  ## The tests that drive a real Chromium
 
 bench-scrapers: setup chromium  ## Pages a minute and memory at 1, 4 and 8 pages in parallel
 	@$(BIN)/python scrapers/bench/bench_pages.py
+
+bench-semantic: setup  ## Quality of collections beside plain rankings; speed of syncs and filters
+	@$(BIN)/python -m services.semantic.bench.quality
+	@$(BIN)/python -m services.semantic.bench.speed
 
 .PHONY: chromium
 chromium:

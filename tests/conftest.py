@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.system import System, running_system
+from tests.system import SAMPLES, System, running_system
 
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The system on embedded stores; tests that share it must not stop any of its services."""
-    yield from running_system(tmp_path_factory.mktemp("system"))
+    catalogue = {"PRODUCTS_FILE": str(SAMPLES / "products.csv")}
+    yield from running_system(tmp_path_factory.mktemp("system"), catalogue)
 
 
 @pytest.fixture

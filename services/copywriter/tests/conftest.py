@@ -13,7 +13,8 @@ from PIL import Image
 
 from copywriter_service.adapters.cache_sql import SqlCache
 from copywriter_service.adapters.openai_account import OpenAIAccount
-from copywriter_service.adapters.openai_writer import OpenAIOptions, OpenAIWriter
+from copywriter_service.adapters.openai_text import OpenAIOptions, OpenAIText
+from copywriter_service.adapters.openai_writer import OpenAIWriter
 from copywriter_service.adapters.retries import RetryPolicy
 from copywriter_service.copywriter import Copywriter
 from copywriter_service.domain import Attribute, Order
@@ -66,7 +67,7 @@ async def make_writer(emulator: Emulator) -> AsyncIterator[WriterFactory]:
         policy = RetryPolicy(attempts=2, attempt_seconds=1.0, first_wait=0.02, longest_wait=0.5)
         options = OpenAIOptions(**{"model": "gpt-6-luna", "policy": policy, **changes})
         account = OpenAIAccount(api_key, (options.model,), base_url or emulator.url)
-        made.append(OpenAIWriter(account, options))
+        made.append(OpenAIWriter(OpenAIText(account, options)))
         return made[-1]
 
     yield make

@@ -35,7 +35,7 @@ def as_file(content: Any) -> bytes:
 
 async def imported(cache: SqlCache, content: Any) -> data_store.Imported:
     found = data_store.parse(as_file(content))
-    await cache.import_entries(found.entries)
+    await cache.import_entries(found.entries, found.layout)
     return found
 
 
@@ -47,6 +47,20 @@ async def test_the_round_trip_is_exact_to_the_byte(cache: SqlCache) -> None:
     assert data_store.render(await cache.holdings()) == as_file(FILE)
     for sku in FILE:
         await cache.delete(sku, None)
+
+
+@pytest.mark.parametrize(
+    ("layout", "end"),
+    [
+        ({}, ""), ({"ensure_ascii": False}, "\n"), ({"indent": 2}, "\n"), ({"indent": 2, "ensure_ascii": False}, ""),
+        ({"indent": "\t"}, "\n"), ({"indent": 0}, ""), ({"separators": (",", ":")}, ""), ({"indent": 4}, "\r\n"),
+    ],
+)  # fmt: skip
+async def test_the_round_trip_keeps_the_files_layout(layout: dict[str, Any], end: str, file_cache: SqlCache) -> None:
+    file = (json.dumps(FILE, **layout) + end).encode()
+    found = data_store.parse(file)
+    await file_cache.import_entries(found.entries, found.layout)
+    assert data_store.render(await file_cache.holdings()) == file
 
 
 async def test_every_form_of_bullet_points_is_understood(file_cache: SqlCache) -> None:

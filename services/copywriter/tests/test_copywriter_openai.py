@@ -19,7 +19,8 @@ import marketplaces
 from copywriter_service import prompts
 from copywriter_service.adapters import openai_errors
 from copywriter_service.adapters.openai_account import OpenAIAccount
-from copywriter_service.adapters.openai_writer import OpenAIOptions, OpenAIWriter
+from copywriter_service.adapters.openai_text import OpenAIOptions, OpenAIText
+from copywriter_service.adapters.openai_writer import OpenAIWriter
 from copywriter_service.adapters.pictures import LONGEST_SIDE, data_urls
 from copywriter_service.adapters.retries import Failure, Retries, RetryPolicy
 from copywriter_service.adapters.writer import Ask
@@ -95,7 +96,8 @@ def mocked_writer(answer: Callable[[httpx2.Request], httpx2.Response]) -> OpenAI
         api_key="key-a", base_url="http://provider.test/v1", max_retries=0, http_client=transport
     )
     policy = RetryPolicy(attempts=2, attempt_seconds=1.0, first_wait=0.02)
-    return OpenAIWriter(OpenAIAccount("key-a", ("m",), client=client), OpenAIOptions("m", policy=policy))
+    account = OpenAIAccount("key-a", ("m",), client=client)
+    return OpenAIWriter(OpenAIText(account, OpenAIOptions("m", policy=policy)))
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ async def test_the_queue_is_bounded(
 )
 async def test_the_model_list_is_watched(model: str, detail: str, date: str, make_writer: WriterFactory) -> None:
     writer = make_writer(model=model)
-    assert await writer._account.watch.refresh()
+    assert await writer._model._account.watch.refresh()
     told, _, price = writer.info.detail.partition("; no price is known")
     assert (told, writer.info.shutdown_date) == (detail, date)
     assert bool(price) is (model != "gpt-6-luna")
@@ -217,9 +219,9 @@ async def test_the_model_list_is_watched(model: str, detail: str, date: str, mak
 async def test_a_model_list_that_cannot_be_read_is_told(make_writer: WriterFactory, emulator: Emulator) -> None:
     emulator.fault("server_error")
     writer = make_writer()
-    assert not await writer._account.watch.refresh()
+    assert not await writer._model._account.watch.refresh()
     assert "could not be read" in writer.info.detail
-    assert await writer._account.watch.refresh()
+    assert await writer._model._account.watch.refresh()
     assert writer.info.detail == ""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from copywriter_service import data_store
 from copywriter_service.adapters.cache import ImportedEntry
 from copywriter_service.adapters.cache_sql import SqlCache
 from copywriter_service.adapters.composed import ComposedWriter
@@ -66,10 +68,10 @@ def imported(sku: str, **texts: Any) -> ImportedEntry:
     return ImportedEntry(sku, "{}", tuple(parts))
 
 
-# -- the five situations -----------------------------------------------------------------------
+# -- the five situations of the specification's cache logic --------------------------------------
 
 
-async def test_1_a_new_sku_is_written_in_full_and_stored(
+async def test_1_a_new_sku_is_written_in_full(
     make_copywriter: MakeCopywriter, make_order: MakeOrder, emulator: Emulator, file_cache: SqlCache
 ) -> None:
     copywriter = make_copywriter()
@@ -138,7 +140,26 @@ async def test_4_meesho_reuses_the_description_and_writes_a_missing_title(
     assert (await copywriter.write(make_order(code="mee_ear"))).cached
 
 
-async def test_5_a_changed_picture_is_a_miss(
+async def test_5_the_result_is_stored_back_beside_what_was_there(
+    make_copywriter: MakeCopywriter, make_order: MakeOrder, file_cache: SqlCache
+) -> None:
+    await file_cache.import_entries([imported("SKU-1", description="Old words.")])
+    writer = Scripted(FULL)
+    copywriter = make_copywriter(writer=writer)
+    first = await copywriter.write(make_order())
+    again = await copywriter.write(make_order())
+    assert (again.cached, again.copy, len(writer.asks)) == (True, first.copy, 1)
+    # One entry, as the specified system's file has it: what was there, and what was missing.
+    entry = json.loads(data_store.render(await file_cache.holdings()))["SKU-1"]
+    assert (entry["title"], entry["description"]) == (FULL.title, "Old words.")
+    assert list(entry["bullet_points"]) == [f"bullet_point{number}" for number in range(1, 11)]
+    assert list(entry["bullet_points"].values()) == list(FULL.bullets)
+
+
+# -- more than the specification ---------------------------------------------------------------
+
+
+async def test_a_changed_picture_is_a_miss(
     make_copywriter: MakeCopywriter, make_order: MakeOrder, file_cache: SqlCache
 ) -> None:
     await file_cache.import_entries([imported("SKU-1", title="Old studs", description="Old words.")])
@@ -153,9 +174,6 @@ async def test_5_a_changed_picture_is_a_miss(
     assert (await copywriter.write(second)).cached
     assert (await copywriter.write(first)).copy.title == "Old studs"
     assert len(writer.asks) == 1
-
-
-# -- more than the specification ---------------------------------------------------------------
 
 
 async def test_one_description_serves_every_marketplace(

@@ -1,7 +1,8 @@
 """nDCG@20 of the filter beside plain keyword and plain vector ranking, on the same products and wishes.
 
-`python -m services.semantic.bench.quality` from the project's root, with an analyzer running. Plain keyword
-ranking is BM25 over stemmed words, plain vector ranking the cosine with the wish as written.
+`python -m services.semantic.bench.quality` from the project's root. It starts an analyzer, whose settings decide
+which model embeds. Plain keyword ranking is BM25 over stemmed words, plain vector ranking the cosine with the wish as
+written. Ends with status 1 when the filter is not better than both.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import argparse
 import asyncio
 import json
 import math
+import os
+import socket
+import subprocess
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,22 +50,38 @@ def ndcg(ranked: Sequence[int], grades: np.ndarray) -> float:
     return float((found * discounts[: len(found)]).sum()) / ideal if ideal else math.nan
 
 
-async def main() -> None:
+async def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--products", type=int, default=5_000)
     parser.add_argument("--data", type=Path, help="Folder that keeps the vectors for the next run.")
     parser.add_argument("--each", action="store_true", help="Print every wish.")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        await compare(options.products, options.data or Path(scratch), each=options.each)
+    with tempfile.TemporaryDirectory() as scratch, running_analyzer(Path(scratch)) as address:
+        return await compare(options.products, options.data or Path(scratch), address, each=options.each)
 
 
-async def compare(count: int, folder: Path, *, each: bool) -> None:
-    """Ranks every wish in three ways and prints the means."""
+@contextmanager
+def running_analyzer(folder: Path) -> Iterator[str]:
+    """The analyzer as a process of its own, on a free port; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    variables = {"ANALYZER_ADDR": address, "DATA_DIR": str(folder), "LOG_LEVEL": "WARNING"}
+    process = subprocess.Popen([sys.executable, "-m", "analyzer_service"], env=os.environ | variables)
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+async def compare(count: int, folder: Path, address: str, *, each: bool) -> int:
+    """Ranks every wish in three ways and prints the means; 0 when the filter is better than both others."""
     settings = Settings()
     catalogue, wishes = generated.products(count), generated.wishes()
     descriptors = [analyzer_pb2.DESCRIPTOR.services_by_name["AnalyzerService"]]
-    channel = client.connect(settings.analyzer_addr, descriptors, settings)
+    channel = client.connect(address, descriptors, settings)
+    async with asyncio.timeout(60):
+        await channel.channel_ready()
     embedder = AnalyzerEmbedder(channel, document_seconds=120, query_seconds=30)
     store = chroma_store.on_disk(folder / "chroma")
     words = vocabulary.load()
@@ -99,6 +121,7 @@ async def compare(count: int, folder: Path, *, each: bool) -> None:
     await held.close()
     await store.close()
     await channel.close()
+    return 0 if means[0] > max(means[1], means[2]) else 1
 
 
 def _text(product: Generated) -> str:
@@ -111,4 +134,4 @@ def _top(scores: np.ndarray) -> list[int]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(asyncio.run(main()))

@@ -37,6 +37,7 @@ def settings(analyzer: RunningAnalyzer, tmp_path: Path) -> Callable[..., Setting
         values: dict[str, Any] = {
             "data_dir": tmp_path / "data",
             "analyzer_addr": analyzer.address,
+            "copywriter_addr": "127.0.0.1:1",
             "semantic_sync_seconds": 0.0,
             "semantic_wish_seconds": 5.0,
         }

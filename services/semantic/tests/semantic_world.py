@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 from jewelry.analyzer.v1 import analyzer_pb2, analyzer_pb2_grpc
+from jewelry.copywriter.v1 import copywriter_pb2, copywriter_pb2_grpc
 from jewelry.semantic.v1 import semantic_pb2, semantic_pb2_grpc
 from jewelry.type.v1 import type_pb2
 
@@ -98,6 +99,39 @@ async def running_analyzer() -> AsyncIterator[RunningAnalyzer]:
     await server.become_ready()
     try:
         yield RunningAnalyzer(servicer, f"127.0.0.1:{server.port}", server)
+    finally:
+        await server.stop(0)
+
+
+class FakeCopywriter(copywriter_pb2_grpc.CopywriterServiceServicer):
+    """WriteCollection with given texts, a log of what was asked, and errors on order."""
+
+    def __init__(self) -> None:
+        self.title, self.description = "Jhumkas", "Jhumkas to look at."
+        self.asked: list[copywriter_pb2.WriteCollectionRequest] = []
+        self.error: errors.ServiceError | None = None
+
+    async def WriteCollection(self, request: Any, context: Any) -> Any:
+        self.asked.append(request)
+        if self.error is not None:
+            raise self.error
+        adapter = type_pb2.Adapter(role="collection_copy", name="fake", model_id="fake-1")
+        return copywriter_pb2.WriteCollectionResponse(title=self.title, description=self.description, adapter=adapter)
+
+
+@asynccontextmanager
+async def running_copywriter() -> AsyncIterator[tuple[FakeCopywriter, str]]:
+    """The fake copywriter on a free port, and where it listens."""
+    servicer = FakeCopywriter()
+    service = Service(
+        register=lambda server: copywriter_pb2_grpc.add_CopywriterServiceServicer_to_server(servicer, server),
+        descriptors=[copywriter_pb2.DESCRIPTOR.services_by_name["CopywriterService"]],
+    )
+    server = RunningServer(service, testing.settings(), "127.0.0.1:0")
+    await server.start()
+    await server.become_ready()
+    try:
+        yield servicer, f"127.0.0.1:{server.port}"
     finally:
         await server.stop(0)
 

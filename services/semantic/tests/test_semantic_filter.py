@@ -34,6 +34,7 @@ async def semantic(file: Path) -> AsyncIterator[Semantic]:
             _env_file=None,
             data_dir=file.parent / "data",
             analyzer_addr=analyzer.address,
+            copywriter_addr="127.0.0.1:1",
             products_file=file,
             semantic_sync_seconds=0.0,
         )

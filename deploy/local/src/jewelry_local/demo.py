@@ -52,7 +52,7 @@ async def demo(samples: Path, out: Path, *, keep: bool, costs: list[dict[str, ob
     log = FileLog(out / "log.txt")
     started = time.monotonic()
     try:
-        async with running_system(out, log) as base_url:
+        async with running_system(out, log, catalogue=samples / "products.csv") as base_url:
             with _progress(console) as progress:
                 waiting = progress.add_task("starting the services", total=len(PROCESSES) - 1)
                 ready = await wait_until_ready(
@@ -87,14 +87,16 @@ def load_products(samples: Path) -> list[Product]:
 
 
 @asynccontextmanager
-async def running_system(out: Path, log: FileLog) -> AsyncIterator[str]:
+async def running_system(out: Path, log: FileLog, *, catalogue: Path) -> AsyncIterator[str]:
     """Every service as its own process, on free ports and stores of its own; gives the gateway's address.
 
+    `catalogue` is what the shop sells; PRODUCTS_API_URL, where set, wins over it.
     The block is left at once, with GaveUp, when a service dies.
     """
     addresses = free_addresses()
     gateway = f"http://{addresses['GATEWAY_ADDR']}"
-    used = environment(**addresses, DATA_DIR=str((out / "data").resolve()), GATEWAY_PUBLIC_URL=gateway)
+    stores = {"DATA_DIR": str((out / "data").resolve()), "PRODUCTS_FILE": str(catalogue.resolve())}
+    used = environment(**addresses, **stores, GATEWAY_PUBLIC_URL=gateway)
     supervisor = Supervisor(PROCESSES, used, log, restart=False)
     running = asyncio.create_task(supervisor.run())
     body = asyncio.current_task()

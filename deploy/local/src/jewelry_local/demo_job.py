@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ CODES = {
     "bracelets": ("ama_bra", "fli_bra", "mee_bra"),
 }
 REPEATED = ("exact", "duplicate")
+# What a merchandiser might ask for, and how long the shop's catalogue may take to be taken over at the start.
+WISH: dict[str, Any] = {"manual_prompt": "red jhumkas with pearls for a wedding", "category": "earrings", "collection_size": 5}
+SYNC_SECONDS = 60.0
 
 
 class Failure(Exception):  # reads as what it says
@@ -54,6 +58,7 @@ class Report:
     repeat_verdict: str = ""
     repeat_match: str = ""
     workbooks: dict[str, Path] = field(default_factory=dict)
+    collection: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
 
@@ -67,10 +72,11 @@ class DemoJob:
         self._report = Report([ProductReport(product) for product in products])
 
     async def run(self) -> Report:
-        """Uploads every photo, one of them twice, then fills a workbook per marketplace and category."""
+        """Uploads every photo, one of them twice, fills a workbook per marketplace and category, finds a collection."""
         await self._upload()
         await self._send_again()
         await self._list_products()
+        await self._collect()
         return self._report
 
     async def _upload(self) -> None:
@@ -114,6 +120,19 @@ class DemoJob:
                     self._report.failures.append(f"{entry.product.sku} for {code}: {result}")
             self._report.workbooks[code] = await self._download(code, body["excel_file_url"])
             self._progress.advance(task)
+
+    async def _collect(self) -> None:
+        task = self._progress.add_task("finding a collection by meaning", total=1)
+        until = time.monotonic() + SYNC_SECONDS
+        while True:
+            body = await _answer(await self._client.post("/semantic_filter_jewelry", json=WISH))
+            if body["jewelry_ids"] or time.monotonic() > until:
+                break
+            await asyncio.sleep(0.5)
+        self._report.collection = body
+        if not body["jewelry_ids"]:
+            self._report.failures.append(f"no collection was found: {body['relaxation'] or 'the catalogue is empty'}")
+        self._progress.advance(task)
 
     async def _send(self, photo: Path) -> dict[str, Any]:
         files = {"file": (photo.name, photo.read_bytes(), "image/jpeg")}

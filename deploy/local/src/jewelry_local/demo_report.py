@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jewelry_local.demo_job import ProductReport, Report
+from jewelry_local.demo_job import WISH, ProductReport, Report
 
 
 def print_services(console: Console, ready: dict[str, Any]) -> None:
@@ -56,6 +56,12 @@ def print_report(console: Console, report: Report, *, seconds: float) -> None:
     console.print("Workbooks:")
     for code, path in report.workbooks.items():
         console.print(f"  {code}  {_relative(path)}")
+    if matches := report.collection.get("matches"):
+        console.print(
+            f"Collection for {WISH['manual_prompt']!r}: [bold]{escape(report.collection['collection_title'])}[/]"
+        )
+        for match in matches:
+            console.print(f"  {escape(match['id'])}  {match['score']:.2f}  {escape(match['why'])}")
     for failure in report.failures:
         console.print(f"[bold red]failed:[/] {escape(failure)}")
     outcome = "[bold red]Not everything worked[/]" if report.failures else "[bold green]Everything worked[/]"

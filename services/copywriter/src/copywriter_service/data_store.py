@@ -9,7 +9,8 @@ were written over time:
 - `"bullet_points": "...\\n..."`, a text with one bullet point per line.
 
 What was imported is given back as it came, whatever its form and whatever else stands in it, as long as nobody wrote
-something new for the SKU; then only the changed parts are replaced, in the entry's own form.
+something new for the SKU; then only the changed parts are replaced, in the entry's own form. The file is laid out as
+the one that was imported last.
 """
 
 from __future__ import annotations
@@ -18,23 +19,59 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from copywriter_service.adapters.cache import Holdings, ImportedEntry
 from copywriter_service.domain import DEFAULT_LANGUAGE, Content, Origin, Part, StoredPart
 from servicekit import errors
 
 MAX_SKU = 200
+# Half of a surrogate pair: JSON can name one, UTF-8 cannot hold it. It goes back as it came, and is used as this.
+_HALF, _UNKNOWN = re.compile("[\ud800-\udfff]"), "\ufffd"
 _BULLET = re.compile(r"bullet_point_?(\d{1,3})")
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How a file writes its JSON; the defaults are those of the specified system.
+
+    Attributes:
+        indent: Put before each level; None: everything on one line.
+        escaped: Whether characters beyond ASCII are written as `\\u` escapes.
+        compact: Whether no blank follows commas and colons.
+        end: What follows the last brace.
+    """
+
+    indent: str | None = "    "
+    escaped: bool = False
+    compact: bool = False
+    end: str = ""
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The layout of a file that holds an object."""
+        first = re.match(r"\s*\{\r?\n([ \t]*)", text)
+        return cls(
+            indent=first[1] if first else None,
+            escaped=text.isascii() and re.search(r"\\u(?!00[01]|007f)", text) is not None,
+            compact=re.search(r'":\S', text) is not None and '": ' not in text,
+            end=text[len(text.rstrip()) :],
+        )
+
+    def write(self, content: object) -> str:
+        """JSON in this layout."""
+        separators = (",", ":") if self.compact else ("," if self.indent is not None else ", ", ": ")
+        return json.dumps(content, indent=self.indent, ensure_ascii=self.escaped, separators=separators) + self.end
+
+
+@dataclass(frozen=True)
 class Imported:
-    """What was found in a file: entries to take, and a sentence for each that cannot be taken."""
+    """What was found in a file: entries to take, a sentence for each that cannot be taken, and the file's layout."""
 
     entries: list[ImportedEntry]
     problems: list[str]
+    layout: str
 
 
 def parse(content: bytes) -> Imported:
@@ -50,7 +87,8 @@ def parse(content: bytes) -> Imported:
         return dict(items)
 
     try:
-        found = json.loads(content.decode("utf-8-sig"), object_pairs_hook=pairs)
+        text = content.decode("utf-8-sig")
+        found = json.loads(text, object_pairs_hook=pairs)
     except (ValueError, RecursionError) as error:
         raise errors.InvalidArgument(
             "data_store is no JSON in UTF-8; send the file as it is", reason="DATA_STORE_UNREADABLE"
@@ -67,7 +105,7 @@ def parse(content: bytes) -> Imported:
             entries.append(_entry(sku, entry))
         except ValueError as error:
             problems.append(f"{sku[:MAX_SKU]!r}: {error}; the entry was left out")
-    return Imported(entries, problems)
+    return Imported(entries, problems, json.dumps(asdict(Layout.of(text))))
 
 
 def _entry(sku: str, entry: Any) -> ImportedEntry:
@@ -90,8 +128,8 @@ def _contents(entry: Mapping[str, Any]) -> dict[Part, Content]:
         if value and not isinstance(value, str):
             raise ValueError(f"{part.value} is no text")
         if value and value.strip():
-            found[part] = value
-    if bullets := tuple(text for text in _bullets(entry) if text.strip()):
+            found[part] = _HALF.sub(_UNKNOWN, value)
+    if bullets := tuple(_HALF.sub(_UNKNOWN, text) for text in _bullets(entry) if text.strip()):
         found[Part.BULLETS] = bullets
     return found
 
@@ -119,7 +157,7 @@ def _numbered(fields: Mapping[str, Any]) -> list[Any]:
 
 
 def render(holdings: Holdings) -> bytes:
-    """The cache as a file, laid out as the specified system writes it (indented by 4, UTF-8, no final newline).
+    """The cache as a file in UTF-8, laid out as the last imported one, else as the specified system writes it.
 
     The file knows one entry per SKU. Where a SKU has several texts, a person's wins over an imported one, that over a
     model's, that over a composed one; then English over other languages, then the newest.
@@ -132,7 +170,8 @@ def render(holdings: Holdings) -> bytes:
         file[sku] = _merged(json.loads(raw), by_sku.pop(sku, []))
     for sku, parts in by_sku.items():
         file[sku] = _merged({}, parts)
-    return json.dumps(file, indent=4, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    layout = Layout(**json.loads(holdings.layout)) if holdings.layout else Layout()
+    return layout.write(file).encode("utf-8", "surrogatepass")
 
 
 def _merged(entry: dict[str, Any], parts: Iterable[StoredPart]) -> dict[str, Any]:

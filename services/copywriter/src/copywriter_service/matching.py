@@ -13,6 +13,8 @@ WORD = r"\w\u0300-\u036f\u0900-\u0dff"
 _TOKEN = re.compile(rf"[{WORD}%#&']+")
 # A number, letters, or a sign: what phrases begin with.
 _ATOM = re.compile(r"\d+|(?:[^\W\d_]|[\u0300-\u036f\u0900-\u0965\u0970-\u0dff])+|[%#&]")
+# Typographic apostrophes; compatibility normalising keeps them.
+_PLAIN = {"’": "'", "ʼ": "'"}
 _GAP = r"[\W_]{1,3}"
 
 
@@ -29,7 +31,7 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """NFKC and case folding; accents of Latin letters and invisible characters are dropped."""
+    """NFKC and case folding; digits of every script become ASCII, accents of Latin letters and what is invisible go."""
     if text.isascii():
         return Folded(text.lower(), tuple(range(len(text))))
     folded: list[str] = []
@@ -37,7 +39,9 @@ def fold(text: str) -> Folded:
     for index, character in enumerate(text):
         if unicodedata.category(character) == "Cf":
             continue
-        plain = unicodedata.normalize("NFKC", character).casefold()
+        plain = _PLAIN.get(character) or unicodedata.normalize("NFKC", character).casefold()
+        if character.isdecimal():
+            plain = str(unicodedata.decimal(character))
         decomposed = unicodedata.normalize("NFD", plain)
         if decomposed and decomposed[0].isascii():
             plain = "".join(item for item in decomposed if not unicodedata.combining(item))

@@ -12,13 +12,13 @@ from dataclasses import replace
 from copywriter_service.domain import CopyText, Finding, Part
 from copywriter_service.matching import canonical, fold
 from copywriter_service.rulebook import Rules
-from copywriter_service.rules import FORMULA_STARTS, HTML, check, check_text, is_styled, part_of
+from copywriter_service.rules import HTML, check, check_text, is_styled, part_of, plain, starts_formula
 
 # Removing one thing may join words into another; each round mends one kind, and there are fewer kinds than this.
 _ROUNDS = 24
 # A description is cut at the end of a sentence when that keeps at least this share of it.
 _SENTENCE_SHARE = 0.6
-_SENTENCE_END = re.compile(r"[.!?।]+(?=\s)|\n")
+_SENTENCE_END = re.compile(r"[.!?।۔]+(?=\s)|\n")
 _DANGLING = re.compile(
     r"(?:[\s,;:&/|\-–—(]+(?:with|and|or|of|in|for|from|by|at|made|made of|the|a|an|to|on|is|are|&)?)+$", re.IGNORECASE
 )
@@ -95,15 +95,13 @@ def _reveal(text: str, spans: Spans, part: Part, rules: Rules) -> str:
 
 def _unstyle(text: str, spans: Spans, part: Part, rules: Rules) -> str:
     """Forbidden characters go; letters that only imitate plain ones become plain."""
-    kept = [
-        unicodedata.normalize("NFKC", item) if is_styled(item) else "" if item in rules.forbidden else item
-        for item in text
-    ]
+    kept = [plain(item) if is_styled(item) else "" if item in rules.forbidden else item for item in text]
     return tidy("".join(kept))
 
 
 def _unformula(text: str, spans: Spans, part: Part, rules: Rules) -> str:
-    return tidy(text.lstrip(FORMULA_STARTS + " \t\r\n"))
+    start = next((index for index, item in enumerate(text) if not (item.isspace() or starts_formula(item))), len(text))
+    return tidy(text[start:])
 
 
 def _cut_claim(text: str, spans: Spans, part: Part, rules: Rules) -> str:
@@ -161,14 +159,21 @@ def trim(text: str, limit: int, *, sentences: bool = False) -> str:
         return text
     head = text[:limit]
     if sentences:
-        ends = [end for _, end in _sentences(head) if re.search(r"[.!?।]\s*$", head[:end])]
+        ends = [end for _, end in _sentences(head) if re.search(r"[.!?।۔]\s*$", head[:end])]
         if ends and ends[-1] >= limit * _SENTENCE_SHARE:
             return head[: ends[-1]].rstrip()
     if not text[limit].isspace():
         whole = re.match(r"(.*)\s", head, re.DOTALL)
         # One word longer than the limit can only be cut within.
-        head = whole.group(1) if whole and whole.group(1).strip() else head
+        head = whole.group(1) if whole and whole.group(1).strip() else _whole_letters(text, limit)
     return _DANGLING.sub("", head).rstrip(" ,;:-–—&/|(")
+
+
+def _whole_letters(text: str, limit: int) -> str:
+    """The beginning of a text without a letter whose vowel sign or accent would be cut off."""
+    while limit and unicodedata.category(text[limit]).startswith("M"):
+        limit -= 1
+    return text[:limit]
 
 
 def tidy(text: str) -> str:

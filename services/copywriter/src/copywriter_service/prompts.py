@@ -32,8 +32,8 @@ def instructions(ask: Ask) -> str:
     shape = [_shape(part, rules) for part in ask.parts]
     lines = [
         words["characters"].format(characters=" ".join(sorted(rules.forbidden))),
-        words["promotional"].format(words=_examples(rules.promotional)),
-        words["claims"].format(words=_examples(rules.claims)),
+        words["promotional"].format(words=examples(rules.promotional)),
+        words["claims"].format(words=examples(rules.claims)),
     ]
     if rules.word_repeats and Part.TITLE in ask.parts:
         lines.append(words["repeats"].format(limit=rules.word_repeats))
@@ -55,7 +55,8 @@ def _shape(part: Part, rules: Rules) -> str:
     return text
 
 
-def _examples(phrases: Phrases) -> str:
+def examples(phrases: Phrases) -> str:
+    """Enough of the phrases to show what is meant."""
     return ", ".join(list(phrases)[:_EXAMPLES])
 
 
@@ -110,15 +111,25 @@ def read_answer(text: str, ask: Ask) -> CopyText:
     Raises:
         ValueError: The answer is no JSON, or lacks a part.
     """
+    answer = read_json(text)
+    copy = CopyText()
+    for part in ask.parts:
+        copy = copy.with_part(part, _content(part, answer.get(part.value)))
+    return copy
+
+
+def read_json(text: str) -> dict[str, Any]:
+    """The object that an answer is.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
     # Compatible servers without constrained decoding like to wrap JSON into a fence.
     fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
     answer = json.loads(fenced.group(1) if fenced else text)
     if not isinstance(answer, dict):
         raise ValueError("the answer is no object")
-    copy = CopyText()
-    for part in ask.parts:
-        copy = copy.with_part(part, _content(part, answer.get(part.value)))
-    return copy
+    return answer
 
 
 def _content(part: Part, value: object) -> Content:

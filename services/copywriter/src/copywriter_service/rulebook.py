@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,43 @@ def language_tag(tag: str) -> str:
             f"language {parts[0]} is not known; use one of {known}", fields={"language": f"one of {known}"}
         )
     return "-".join(parts)
+
+
+@lru_cache(maxsize=1)
+def collection_book() -> dict[str, Any]:
+    """`data/collection.toml`."""
+    with (DATA / "collection.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def collection_rules(language: str) -> Rules:
+    """The rules of collections in the seller's own shop: the strictest claims and words of all marketplaces.
+
+    Raises:
+        errors.InvalidArgument: A language that is not known.
+    """
+    return _collection_rules(language_tag(language))
+
+
+@lru_cache(maxsize=16)
+def _collection_rules(language: str) -> Rules:
+    # What is common to all codes is the same in each of them; only limits and parts are the collection's own.
+    every = [_rules(code, language) for code in marketplaces.CODES]
+    limits = {Part.TITLE: collection_book()["title_max"], Part.DESCRIPTION: collection_book()["description_max"]}
+    return replace(
+        every[0],
+        code="",
+        marketplace="the shop",
+        category="collection",
+        parts=(Part.TITLE, Part.DESCRIPTION),
+        limits=limits,
+        bullets=0,
+        forbidden=frozenset().union(*(rules.forbidden for rules in every)),
+        promotional=Phrases(dict.fromkeys(phrase for rules in every for phrase in rules.promotional)),
+        claims=Phrases(dict.fromkeys(phrase for rules in every for phrase in rules.claims)),
+        word_repeats=max(rules.word_repeats for rules in every),
+        refuses_capitals=True,
+    )
 
 
 def rules_for(code: str, language: str) -> Rules:

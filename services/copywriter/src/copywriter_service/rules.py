@@ -15,23 +15,29 @@ from copywriter_service.rulebook import Rules
 # More places than anybody reads; a text of nothing but emoji must not fill an answer.
 MAX_FINDINGS = 200
 
-FORMULA_STARTS = "=+-@＝＋－＠"
+# The last one is the minus sign of mathematics. Imitations of the others are seen through by normalising (NFKC).
+FORMULA_STARTS = "=+-@−"
 HTML = re.compile(
     r"<(script|style)\b.{0,5000}?</\1\s*>|</?[a-z][^<>]{0,2000}>|<!--.{0,2000}?-->"
-    r"|&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,20});|javascript:",
+    r"|&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,20});|(?:java|vb)script:|data:text/html|%3[ce]"
+    r"|\[/?(?:b|i|u|s|p|br|url|img|color|size)(?:=[^\[\]]{0,200})?\]|(?<!\w)on[a-z]{3,20}\s?=",
     re.IGNORECASE | re.DOTALL,
 )
+# These two are looked for in folded text: small letters, plain digits.
 CONTACT = re.compile(
     r"(?:https?://|www\.)\S{1,500}"
+    r"|(?<!\w)(?:t\.me|wa\.me|bit\.ly|goo\.gl|youtu\.be|linktr\.ee|ig\.me|fb\.me)(?:/\S{0,200})?(?!\w)"
     r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
     r"|(?<![\w-])[\w-]{2,60}\.(?:com|co\.in|in|net|org|shop|store)(?!\w)"
     r"|(?<![\w@])@[a-z]\w{2,30}"
-    r"|(?<!\w)(?:\+?91[\s-]?)?[6-9]\d{4}[\s-]?\d{5}(?!\w)",
-    re.IGNORECASE,
+    # Indian mobile numbers, in one piece or in the usual groups.
+    r"|(?<!\w)(?:\+?91[\s.-]?|0)?"
+    r"(?:[6-9]\d{4}[\s.-]?\d{5}|[6-9]\d{3}[\s.-]\d{3}[\s.-]\d{3}|[6-9]\d{2}[\s.-]\d{3}[\s.-]\d{4})(?!\w)"
 )
+_AMOUNT = r"\d[\d,]{0,12}"
 PRICE = re.compile(
-    r"₹\s?\d[\d,]{0,12}|(?<!\w)(?:rs\.?|inr|mrp)\s?\d[\d,]{0,12}|(?<!\w)\d[\d,]{0,12}\s?(?:rs|rupees|inr|/-)(?!\w)",
-    re.IGNORECASE,
+    rf"₹\s?{_AMOUNT}|(?<!\w)(?:rs\.?|inr|mrp|usd|rupees?|price|रु\.?|रुपये|रुपए)\s?[:=]?\s?(?:rs\.?\s?|₹\s?)?{_AMOUNT}"
+    rf"|(?<!\w){_AMOUNT}\s?(?:rs|rupees?|inr|/-|₹|रु|रुपये|रुपए)(?!\w)"
 )
 _INDIC = range(0x0900, 0x0E00)
 _JOINERS = "\u200c\u200d"
@@ -103,10 +109,27 @@ def _html(subject: Subject) -> Iterator[Hit]:
 
 
 def _control(subject: Subject) -> Iterator[Hit]:
+    loose = loose_marks(subject.text)
     for index, character in enumerate(subject.text):
-        if _is_control(character, subject.part, subject.rules):
+        if index in loose or _is_control(character, subject.part, subject.rules):
             name = unicodedata.name(character, f"U+{ord(character):04X}")
             yield index, index + 1, f"a control or invisible character ({name}); leave it out"
+
+
+def loose_marks(text: str) -> set[int]:
+    """Places of combining accents that form no letter with what stands before them, as in struck-out text."""
+    found: set[int] = set()
+    letter = ""
+    for index, character in enumerate(text):
+        if not "\u0300" <= character <= "\u036f":
+            letter = character
+            continue
+        together = unicodedata.normalize("NFC", letter + character)
+        if len(together) == 1:
+            letter = together
+        else:
+            found.add(index)
+    return found
 
 
 def _is_control(character: str, part: Part, rules: Rules) -> bool:
@@ -140,24 +163,39 @@ def _forbidden(subject: Subject) -> Iterator[Hit]:
 
 
 def is_styled(character: str) -> bool:
-    """Full-width and mathematical letters and digits, which only imitate plain ones."""
-    return "\uff01" <= character <= "\uff5e" or "\U0001d400" <= character <= "\U0001d7ff"
+    """Letters and digits that only imitate plain ones: full-width, mathematical, raised, small capitals."""
+    if character.isascii():
+        return False
+    if "\uff01" <= character <= "\uff5e" or "\U0001d400" <= character <= "\U0001d7ff":
+        return True
+    return character.isalpha() and plain(character).isascii()
+
+
+def plain(character: str) -> str:
+    """What a styled letter imitates; a letter that imitates none is itself."""
+    small_capital = re.fullmatch(r"LATIN LETTER SMALL CAPITAL ([A-Z])", unicodedata.name(character, ""))
+    return small_capital[1].lower() if small_capital else unicodedata.normalize("NFKC", character)
 
 
 def _formula(subject: Subject) -> Iterator[Hit]:
     start = len(subject.text) - len(subject.text.lstrip())
-    if subject.text[start : start + 1] and subject.text[start] in FORMULA_STARTS:
+    if starts_formula(subject.text[start : start + 1]):
         yield start, start + 1, "a cell that starts so is taken for a formula; start with a letter"
 
 
+def starts_formula(character: str) -> bool:
+    """Whether spreadsheets take a cell that begins so for a formula; wide and small forms count too."""
+    return unicodedata.normalize("NFKC", character)[:1] in tuple(FORMULA_STARTS)
+
+
 def _contact(subject: Subject) -> Iterator[Hit]:
-    for hit in CONTACT.finditer(subject.text):
-        yield *hit.span(), "addresses, phone numbers and links are not allowed in copy"
+    for hit in CONTACT.finditer(subject.folded.text):
+        yield *subject.folded.span(*hit.span()), "addresses, phone numbers and links are not allowed in copy"
 
 
 def _price(subject: Subject) -> Iterator[Hit]:
-    for hit in PRICE.finditer(subject.text):
-        yield *hit.span(), "prices belong into the price column"
+    for hit in PRICE.finditer(subject.folded.text):
+        yield *subject.folded.span(*hit.span()), "prices belong into the price column"
 
 
 def _promotional(subject: Subject) -> Iterator[Hit]:

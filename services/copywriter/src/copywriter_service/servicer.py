@@ -15,6 +15,7 @@ from jewelry.type.v1 import type_pb2
 
 from copywriter_service import data_store
 from copywriter_service.adapters.cache import Cache, Key
+from copywriter_service.collection import Collection, Collections, Product
 from copywriter_service.copywriter import Copywriter
 from copywriter_service.domain import (
     DEFAULT_LANGUAGE,
@@ -41,6 +42,7 @@ MAX_TEXT = 10_000
 MAX_COPY = 30_000
 MAX_BULLETS = 50
 MAX_CLAIMS = 50
+MAX_PRODUCTS = 100
 MAX_CLAIM = 200
 MAX_BRAND = 100
 MAX_PROMPTS = 100
@@ -64,9 +66,11 @@ class CopywriterServicer(copywriter_pb2_grpc.CopywriterServiceServicer):
     """
 
     def __init__(
-        self, copywriter: Copywriter, cache: Cache, mockups: Mockups, providers: Callable[[], Sequence[AdapterInfo]]
-    ) -> None:
+        self, copywriter: Copywriter, collections: Collections, cache: Cache, mockups: Mockups,
+        providers: Callable[[], Sequence[AdapterInfo]],
+    ) -> None:  # fmt: skip
         self._copywriter = copywriter
+        self._collections = collections
         self._cache = cache
         self._mockups = mockups
         self._providers = providers
@@ -80,6 +84,17 @@ class CopywriterServicer(copywriter_pb2_grpc.CopywriterServiceServicer):
             findings=_findings(outcome.findings),
             adapter=_adapter(outcome.adapter),
             cost=_cost(outcome.cost),
+        )
+
+    async def WriteCollection(self, request: pb.WriteCollectionRequest, context: Any) -> pb.WriteCollectionResponse:
+        """Title and description of a collection."""
+        named = await self._collections.name(_collection(request), deadlines.remaining())
+        return pb.WriteCollectionResponse(
+            title=named.copy.title,
+            description=named.copy.description,
+            findings=_findings(named.findings),
+            adapter=_adapter(named.adapter),
+            cost=_cost(named.cost),
         )
 
     async def CheckClaims(self, request: pb.CheckClaimsRequest, context: Any) -> pb.CheckClaimsResponse:
@@ -134,7 +149,7 @@ class CopywriterServicer(copywriter_pb2_grpc.CopywriterServiceServicer):
     async def ImportCopies(self, request: pb.ImportCopiesRequest, context: Any) -> pb.ImportCopiesResponse:
         """Takes over a `data_store.json`."""
         found = data_store.parse(request.data_store)
-        await self._cache.import_entries(found.entries)
+        await self._cache.import_entries(found.entries, found.layout)
         return pb.ImportCopiesResponse(imported=len(found.entries), problems=found.problems)
 
     async def ExportCopies(self, request: pb.ExportCopiesRequest, context: Any) -> pb.ExportCopiesResponse:
@@ -181,6 +196,30 @@ def _order(request: pb.WriteCopyRequest) -> Order:
         brand=_bounded("brand", request.brand, MAX_BRAND).strip(),
         brand_voice=_bounded("brand_voice", request.brand_voice, MAX_VALUE).strip(),
         seller_claims=_claims(request.seller_claims),
+    )
+
+
+def _collection(request: pb.WriteCollectionRequest) -> Collection:
+    _counted("products", request.products, MAX_PRODUCTS)
+    facts = sum(
+        len(product.name) + sum(len(item.field) + sum(map(len, item.values)) for item in product.attributes)
+        for product in request.products
+    )
+    if facts > MAX_FACTS:
+        raise errors.InvalidArgument(
+            f"the products have more than {MAX_FACTS} characters in all; send fewer, or less of each",
+            fields={"products": f"at most {MAX_FACTS} characters"},
+        )
+    return Collection(
+        products=tuple(
+            Product(
+                product.name,
+                tuple(Attribute(item.field, tuple(item.values)) for item in product.attributes if item.values),
+            )
+            for product in request.products
+        ),
+        wish=_bounded("wish", request.wish, MAX_VALUE).strip(),
+        language=request.language or DEFAULT_LANGUAGE,
     )
 
 

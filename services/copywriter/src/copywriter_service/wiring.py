@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from copywriter_service.adapters.composed import ComposedWriter
 from copywriter_service.adapters.openai_account import OpenAIAccount
+from copywriter_service.adapters.openai_collections import OpenAICollections
 from copywriter_service.adapters.openai_images import ImageOptions, OpenAIImages
-from copywriter_service.adapters.openai_writer import OpenAIOptions, OpenAIWriter
+from copywriter_service.adapters.openai_text import OpenAIOptions, OpenAIText
+from copywriter_service.adapters.openai_writer import OpenAIWriter
 from copywriter_service.adapters.painter import NoPainter, Painter
 from copywriter_service.adapters.retries import RetryPolicy
 from copywriter_service.adapters.writer import Writer
+from copywriter_service.collection import CollectionWriter, NoCollectionWriter
 from copywriter_service.prices import tariff
 from copywriter_service.settings import Settings
 
 NO_KEY = "no key configured: copy is composed from the attributes; set OPENAI_API_KEY to have it written"
 
 
-def paid_adapters(settings: Settings) -> tuple[Writer, Painter]:
-    """Who writes copy, and who makes pictures; both over one account."""
+class Paid(NamedTuple):
+    """Who writes copy, who names collections, who makes pictures."""
+
+    writer: Writer
+    collections: CollectionWriter
+    painter: Painter
+
+
+def paid_adapters(settings: Settings) -> Paid:
+    """The adapters, all over one account, or their stand-ins."""
     key = settings.openai_api_key.get_secret_value().strip() if settings.openai_api_key else ""
     if not key:
-        return ComposedWriter(NO_KEY), NoPainter()
+        return Paid(ComposedWriter(NO_KEY), NoCollectionWriter(), NoPainter())
     models = (settings.openai_model, settings.openai_image_model)
     account = OpenAIAccount(key, models, settings.openai_base_url)
-    return OpenAIWriter(account, _writing(settings)), OpenAIImages(account, _painting(settings))
+    model = OpenAIText(account, _writing(settings))
+    return Paid(OpenAIWriter(model), OpenAICollections(model), OpenAIImages(account, _painting(settings)))
 
 
 def _writing(settings: Settings) -> OpenAIOptions:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from jewelry.analyzer.v1 import analyzer_pb2
+from jewelry.copywriter.v1 import copywriter_pb2
 from jewelry.semantic.v1 import semantic_pb2, semantic_pb2_grpc
 
 from semantic_service import mapping, snapshot, styles, vocabulary
 from semantic_service.adapters import chroma_store
 from semantic_service.adapters.analyzer_embedder import AnalyzerEmbedder
 from semantic_service.adapters.chroma_store import ChromaStore
+from semantic_service.adapters.copywriter_namer import CopywriterNamer
 from semantic_service.adapters.file_source import FileSource, NoSource
 from semantic_service.adapters.http_source import HttpSource
 from semantic_service.finder import Finder
 from semantic_service.mapping import FieldMapping
+from semantic_service.naming import Titles
 from semantic_service.ports import ProductSource
 from semantic_service.servicer import SemanticServicer
 from semantic_service.settings import Settings
@@ -25,6 +28,9 @@ async def build(settings: Settings) -> Service:
     """Wires settings, adapters, domain and servicer."""
     channel = client.connect(
         settings.analyzer_addr, [analyzer_pb2.DESCRIPTOR.services_by_name["AnalyzerService"]], settings
+    )
+    copywriter = client.connect(
+        settings.copywriter_addr, [copywriter_pb2.DESCRIPTOR.services_by_name["CopywriterService"]], settings
     )
     fields = mapping.load(settings.products_mapping)
     words = vocabulary.load()
@@ -45,13 +51,15 @@ async def build(settings: Settings) -> Service:
         max_products=settings.semantic_max_products,
     )
     catalogue = Catalogue(takeover, store, snapshot.empty(book), seconds=settings.semantic_sync_seconds)
-    finder = Finder(catalogue, embedder, words)
+    titles = Titles(CopywriterNamer(copywriter, seconds=settings.semantic_title_seconds), words, book)
+    finder = Finder(catalogue, embedder, words, titles)
     servicer = SemanticServicer(catalogue, finder, book, source, store, embedder)
 
     async def close() -> None:
         await catalogue.close()
         await store.close()
         await channel.close()
+        await copywriter.close()
 
     return Service(
         register=lambda server: semantic_pb2_grpc.add_SemanticServiceServicer_to_server(servicer, server),

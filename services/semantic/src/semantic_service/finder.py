@@ -1,4 +1,4 @@
-"""Answers Filter: checks, asks for the vectors of the wishes, ranks."""
+"""Answers Filter: checks, asks for the vectors of the wishes, ranks, has the collection named."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from dataclasses import dataclass, replace
 from semantic_service import criteria, filter
 from semantic_service.criteria import Asked
 from semantic_service.filter import Found
+from semantic_service.naming import COMPOSED, Titles
 from semantic_service.ports import AdapterInfo, TextEmbedder, Vectors
 from semantic_service.syncing import Catalogue
 from semantic_service.vocabulary import Vocabulary
-
-COMPOSED = AdapterInfo(
-    role="collection_title", name="composed", embedded=True, detail="put together from the products' own data"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +24,19 @@ class Answer:
 
 
 class Finder:
-    """Finds collections in the catalogue as it is at the moment."""
+    """Finds collections in the catalogue as it is at the moment.
 
-    def __init__(self, catalogue: Catalogue, embedder: TextEmbedder, vocabulary: Vocabulary) -> None:
+    Args:
+        titles: Has them named; None: the composed texts stand.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, embedder: TextEmbedder, vocabulary: Vocabulary, titles: Titles | None = None
+    ) -> None:
         self._catalogue = catalogue
         self._embedder = embedder
         self._vocabulary = vocabulary
+        self._titles = titles
 
     async def find(self, asked: Asked) -> Answer:
         """The collection that was asked for.
@@ -57,4 +61,7 @@ class Finder:
                 note = "another model than the catalogue's; ranked by words until the next sync has ended"
                 adapters.append(replace(embedded.adapter, detail=note))
         found = await asyncio.to_thread(filter.collect, snapshot, wanted, passed, vectors, self._vocabulary)
-        return Answer(found, (*adapters, COMPOSED), stale)
+        namer = COMPOSED
+        if self._titles is not None:
+            found, namer = await self._titles.named(found, "; ".join(wanted.wishes), snapshot)
+        return Answer(found, (*adapters, namer), stale)

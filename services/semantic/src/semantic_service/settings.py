@@ -15,6 +15,8 @@ class Settings(ServiceSettings):
     semantic_addr: str = Field(default="127.0.0.1:50056", description="Where the service listens.")
     analyzer_addr: str = Field(default="127.0.0.1:50053", description="The analyzer, which embeds texts.")
 
+    copywriter_addr: str = Field(default="127.0.0.1:50054", description="The copywriter, which names collections.")
+
     products_api_url: AnyHttpUrl | None = Field(default=None, description="JSON or CSV list of products, paged or not.")
     products_api_token: SecretStr | None = Field(
         default=None, description="Sent as a bearer token to PRODUCTS_API_URL."
@@ -35,6 +37,9 @@ class Settings(ServiceSettings):
     semantic_embed_batch: int = Field(default=64, ge=1, le=512, description="Texts per call to the analyzer.")
     semantic_embed_seconds: float = Field(default=60.0, gt=0, description="Deadline of one call that embeds products.")
     semantic_wish_seconds: float = Field(default=10.0, gt=0, description="Deadline of the call that embeds a wish.")
+    semantic_title_seconds: float = Field(
+        default=20.0, gt=0, description="Deadline of the call that names a collection; later it is composed."
+    )
     semantic_source_seconds: float = Field(
         default=120.0, gt=0, description="Longest time for reading the whole source."
     )

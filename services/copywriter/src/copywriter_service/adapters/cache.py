@@ -23,10 +23,15 @@ class ImportedEntry:
 
 @dataclass(frozen=True)
 class Holdings:
-    """Everything in the cache: imported entries in their order, SKU to JSON, and all parts by SKU."""
+    """Everything in the cache: imported entries in their order, SKU to JSON, and all parts by SKU.
+
+    Attributes:
+        layout: As it was given with the last import; empty where nothing was imported.
+    """
 
     imported: dict[str, str]
     parts: tuple[StoredPart, ...]
+    layout: str = ""
 
 
 class Leases(Protocol):
@@ -101,8 +106,12 @@ class Cache(Leases, Protocol):
         """Up to `limit` entries, each as its parts, by SKU, code and language, that come after a key."""
         ...
 
-    async def import_entries(self, entries: Sequence[ImportedEntry]) -> None:
-        """Stores imported entries, all or none; they replace what was imported for the same SKUs."""
+    async def import_entries(self, entries: Sequence[ImportedEntry], layout: str = "") -> None:
+        """Stores imported entries, all or none; they replace what was imported for the same SKUs.
+
+        Args:
+            layout: How their file was laid out, kept for the next export; empty: as before.
+        """
         ...
 
     async def holdings(self) -> Holdings:

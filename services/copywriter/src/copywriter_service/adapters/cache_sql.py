@@ -21,6 +21,7 @@ from copywriter_service.adapters.cache_errors import keep_damaged, typed
 from copywriter_service.adapters.cache_tables import (
     IMPORTED,
     KEY,
+    LAYOUT,
     LEASES,
     METADATA,
     PARTS,
@@ -208,7 +209,7 @@ class SqlCache:
 
     # -- import and export ---------------------------------------------------------------------
 
-    async def import_entries(self, entries: Sequence[ImportedEntry]) -> None:
+    async def import_entries(self, entries: Sequence[ImportedEntry], layout: str = "") -> None:
         """Stores imported entries; a SKU that was imported before keeps its place in the order."""
         if not entries:
             return
@@ -232,6 +233,8 @@ class SqlCache:
             connection.execute(raw, numbered)
             if rows:
                 connection.execute(parts, rows)
+            if layout:
+                connection.execute(_upsert(self._insert(LAYOUT), LAYOUT), {"id": 1, "layout": layout})
             title_index.refresh(connection, changed, self._insert(TITLE_WORDS))
 
         await self._run(work)
@@ -242,7 +245,8 @@ class SqlCache:
         def work(connection: Connection) -> Holdings:
             imported = connection.execute(sa.select(IMPORTED).order_by(IMPORTED.c.position))
             parts = connection.execute(sa.select(PARTS).order_by(*KEY))
-            return Holdings({row.sku: row.raw for row in imported}, tuple(part_of(row) for row in parts))
+            layout = connection.execute(sa.select(LAYOUT.c.layout)).scalar() or ""
+            return Holdings({row.sku: row.raw for row in imported}, tuple(part_of(row) for row in parts), layout)
 
         return await self._run(work, writes=False)
 

@@ -44,6 +44,11 @@ IMPORTED = Table(
     Column("raw", Text, nullable=False),
 )
 
+# One row at most: how the file that was imported last was laid out, as `data_store` says it.
+LAYOUT = Table(
+    "copywriter_layout", METADATA, Column("id", Integer, primary_key=True), Column("layout", Text, nullable=False)
+)
+
 # The words of stored titles (`titles.words_of`), by which near-identical ones are looked up.
 TITLE_WORDS = Table(
     "copywriter_title_words",

@@ -1,4 +1,4 @@
-"""The two interfaces that copy can be asked for: responses, and chat completions, which compatible servers have."""
+"""The two interfaces that texts can be asked for: responses, and chat completions, which compatible servers have."""
 
 from __future__ import annotations
 
@@ -7,10 +7,32 @@ from typing import Any
 
 import openai
 
-from copywriter_service import prompts
 from copywriter_service.adapters import openai_errors
 from copywriter_service.adapters.retries import Failure
-from copywriter_service.adapters.writer import Ask
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked.
+
+    Attributes:
+        instructions: The trusted half: what to write and by which rules.
+        data: The untrusted half, as text.
+        urls: Pictures as data URLs.
+        schema_name: Name of the answer's schema.
+        schema: JSON schema of the answer, within the subset that strict structured output takes.
+    """
+
+    instructions: str
+    data: str
+    schema_name: str
+    schema: dict[str, object]
+    urls: tuple[str, ...] = ()
+
+    @property
+    def format(self) -> dict[str, Any]:
+        """The answer's form, as both interfaces take it."""
+        return {"name": self.schema_name, "strict": True, "schema": self.schema}
 
 
 @dataclass(frozen=True)
@@ -24,7 +46,7 @@ class Answer:
 
 
 async def ask_responses(
-    client: openai.AsyncOpenAI, parameters: dict[str, Any], ask: Ask, urls: list[str], note: str, max_tokens: int
+    client: openai.AsyncOpenAI, parameters: dict[str, Any], question: Question, max_tokens: int
 ) -> Answer:
     """Asks through `/responses`. `store` is off: nothing of the seller's is kept for later calls.
 
@@ -34,13 +56,13 @@ async def ask_responses(
     extra = dict(parameters)
     if effort := extra.pop("reasoning_effort"):
         extra["reasoning"] = {"effort": effort}
-    content: list[dict[str, Any]] = [{"type": "input_text", "text": _user_text(ask, note)}]
-    content += [{"type": "input_image", "image_url": url, "detail": "auto"} for url in urls]
+    content: list[dict[str, Any]] = [{"type": "input_text", "text": question.data}]
+    content += [{"type": "input_image", "image_url": url, "detail": "auto"} for url in question.urls]
     response = await client.responses.create(
         **extra,
-        instructions=prompts.instructions(ask),
+        instructions=question.instructions,
         input=[{"role": "user", "content": content}],
-        text={"format": {"type": "json_schema", **_schema(ask)}},
+        text={"format": {"type": "json_schema", **question.format}},
         max_output_tokens=max_tokens,
         store=False,
     )
@@ -63,7 +85,7 @@ def _responses_failure(response: Any, parts: list[Any]) -> Failure | None:
 
 
 async def ask_chat(
-    client: openai.AsyncOpenAI, parameters: dict[str, Any], ask: Ask, urls: list[str], note: str, max_tokens: int
+    client: openai.AsyncOpenAI, parameters: dict[str, Any], question: Question, max_tokens: int
 ) -> Answer:
     """Asks through `/chat/completions`.
 
@@ -71,18 +93,15 @@ async def ask_chat(
         openai.OpenAIError: The request failed.
     """
     extra = {name: value for name, value in parameters.items() if value is not None}
-    content: list[dict[str, Any]] = [{"type": "text", "text": _user_text(ask, note)}]
-    content += [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    content: list[dict[str, Any]] = [{"type": "text", "text": question.data}]
+    content += [{"type": "image_url", "image_url": {"url": url}} for url in question.urls]
     completion = await client.chat.completions.create(
         **extra,
         messages=[
-            {"role": "system", "content": prompts.instructions(ask)},
+            {"role": "system", "content": question.instructions},
             {"role": "user", "content": content},
         ],
-        response_format={
-            "type": "json_schema",
-            "json_schema": _schema(ask),
-        },
+        response_format={"type": "json_schema", "json_schema": question.format},
         max_completion_tokens=max_tokens,
     )
     usage = completion.usage
@@ -90,11 +109,3 @@ async def ask_chat(
     choice = completion.choices[0]
     refused = bool(choice.message.refusal) or choice.finish_reason == "content_filter"
     return Answer(choice.message.content or "", read, written, openai_errors.refused() if refused else None)
-
-
-def _schema(ask: Ask) -> dict[str, Any]:
-    return {"name": prompts.SCHEMA_NAME, "strict": True, "schema": prompts.schema(ask)}
-
-
-def _user_text(ask: Ask, note: str) -> str:
-    return prompts.data(ask) + (f"\n\n{note}" if note else "")

@@ -1,64 +1,13 @@
-"""The real writer: OpenAI through its SDK, or any server that speaks the same interface."""
+"""The real writer: copy by OpenAI through its SDK, or by any server that speaks the same interface."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
-
-import openai
-
 from copywriter_service import prompts
-from copywriter_service.adapters import openai_errors
-from copywriter_service.adapters.openai_account import OpenAIAccount
-from copywriter_service.adapters.openai_wire import Answer, ask_chat, ask_responses
+from copywriter_service.adapters.openai_text import OpenAIText
+from copywriter_service.adapters.openai_wire import Question
 from copywriter_service.adapters.pictures import data_urls
-from copywriter_service.adapters.retries import Retries, RetryPolicy
-from copywriter_service.adapters.slots import Slots
 from copywriter_service.adapters.writer import Ask, Draft
-from copywriter_service.domain import AdapterInfo, Cost, Origin, TimeLeft
-from copywriter_service.prices import Tariff, tariff
-from servicekit import telemetry
-
-logger = logging.getLogger(__name__)
-
-Api = Literal["auto", "responses", "chat"]
-
-
-@dataclass(frozen=True)
-class OpenAIOptions:
-    """Which model writes, and what it may use.
-
-    Attributes:
-        api: Which interface is spoken; `auto` begins with responses and goes over to chat completions, which more
-            servers have, when the server does not know it.
-        concurrency: Requests at a time; more wait.
-        queue: Most that wait; further ones are refused.
-        tariff: What the model's tokens cost; None: as the price table has it.
-    """
-
-    model: str
-    api: Api = "auto"
-    reasoning_effort: str | None = None
-    max_output_tokens: int = 6000
-    concurrency: int = 8
-    queue: int = 256
-    tariff: Tariff | None = None
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
-
-
-class _Request(Protocol):
-    def __call__(self, ask: Ask, urls: list[str], note: str, seconds: float, max_tokens: int) -> Awaitable[Answer]: ...
-
-
-class _Unreadable(Exception):
-    """An answer that could not be read; it has been paid for all the same."""
-
-    def __init__(self, cost: Cost) -> None:
-        super().__init__("unreadable answer")
-        self.cost = cost
+from copywriter_service.domain import AdapterInfo, CopyText, Origin, TimeLeft
 
 
 class OpenAIWriter:
@@ -66,101 +15,41 @@ class OpenAIWriter:
 
     origin = Origin.MODEL
 
-    def __init__(self, account: OpenAIAccount, options: OpenAIOptions) -> None:
-        self._account = account
-        self._client = account.client
-        self._options = options
-        self._tariff = options.tariff or tariff(options.model, None, None, "OPENAI_INPUT_PRICE and OPENAI_OUTPUT_PRICE")
-        self._task = openai_errors.writing(options.model)
-        self._retries = Retries(options.policy)
-        self._slots = Slots(options.concurrency, options.queue, "copy", "COPY")
-        self._chat_only = options.api == "chat"
+    def __init__(self, model: OpenAIText) -> None:
+        self._model = model
         self.prompt_version: str = prompts.prompt()["version"]
 
     @property
     def info(self) -> AdapterInfo:
         """Name, model, what the provider's model list says of it, and whether its price is known."""
-        return self._account.info("copy", self._options.model, self._tariff.note)
+        return self._model.info("copy")
 
     async def start(self) -> None:
         """Begins to use the account."""
-        await self._account.start()
+        await self._model.start()
 
     async def close(self) -> None:
         """Ends the account's use; nobody asks through it any more."""
-        await self._account.close()
+        await self._model.close()
 
     async def write(self, ask: Ask, time_left: TimeLeft) -> Draft:
         """Asks the model; an answer that cannot be read is asked for once more.
 
         Raises:
-            errors.ServiceError: As `openai_errors` says; PROVIDER_BAD_ANSWER after the second unreadable answer.
+            errors.ServiceError: As `OpenAIText.ask`.
         """
-        urls = await asyncio.to_thread(data_urls, ask.order.pictures)
-        async with self._slots.place(time_left):
-            try:
-                return await self._ask(ask, urls, "", self._options.max_output_tokens, time_left)
-            except _Unreadable as first:
-                spent = first.cost
-            logger.warning("the model's answer could not be read; asking once more")
-            try:
-                # A cut-off answer needs more room, a broken one does not mind.
-                note, room = prompts.prompt()["unreadable"], 2 * self._options.max_output_tokens
-                draft = await self._ask(ask, urls, note, room, time_left)
-            except _Unreadable:
-                raise openai_errors.bad_answer().error from None
-            return replace(draft, cost=draft.cost + spent)
 
-    async def _ask(self, ask: Ask, urls: list[str], note: str, max_tokens: int, time_left: TimeLeft) -> Draft:
-        async def attempt(seconds: float) -> Draft:
-            request = self._ask_chat if self._chat_only else self._ask_responses
-            return await self._attempt(request, ask, urls, note, seconds, max_tokens)
+        def prepare() -> Question:
+            return Question(
+                instructions=prompts.instructions(ask),
+                data=prompts.data(ask),
+                schema_name=prompts.SCHEMA_NAME,
+                schema=prompts.schema(ask),
+                urls=tuple(data_urls(ask.order.pictures)),
+            )
 
-        return await self._retries.run(attempt, time_left)
+        def read(text: str) -> CopyText:
+            return prompts.read_answer(text, ask)
 
-    async def _attempt(
-        self, request: _Request, ask: Ask, urls: list[str], note: str, seconds: float, max_tokens: int
-    ) -> Draft:
-        options = self._options
-        async with telemetry.provider_call("openai", model=options.model, operation="write_copy") as call:
-            # The SDK's own timeout is per read; a server that trickles would outlast it.
-            try:
-                async with asyncio.timeout(seconds):
-                    answer = await request(ask, urls, note, seconds, max_tokens)
-            except TimeoutError:
-                raise openai_errors.timed_out() from None
-            except openai.OpenAIError as error:
-                raise openai_errors.failure_of(error, self._task) from None
-            except (ValueError, TypeError, AttributeError, KeyError, IndexError):
-                # The SDK does not check what a server sends; a body cut short or of another shape ends up here.
-                raise _Unreadable(Cost(calls=1)) from None
-            cost = self._tariff.cost(answer.input_tokens, answer.output_tokens)
-            call.tokens(answer.input_tokens, answer.output_tokens)
-            call.cost(cost.inr_micros)
-        if answer.failure is not None:
-            raise answer.failure
-        try:
-            return Draft(prompts.read_answer(answer.text, ask), cost)
-        except ValueError:
-            raise _Unreadable(cost) from None
-
-    async def _ask_responses(self, ask: Ask, urls: list[str], note: str, seconds: float, max_tokens: int) -> Answer:
-        try:
-            return await ask_responses(self._client, self._parameters(seconds), ask, urls, note, max_tokens)
-        except (openai.NotFoundError, openai.APIStatusError) as error:
-            known = error.status_code not in (404, 405, 501) or error.code == "model_not_found"
-            if known or self._options.api != "auto":
-                raise
-        logger.info("the provider has no responses interface; using chat completions")
-        self._chat_only = True
-        return await self._ask_chat(ask, urls, note, seconds, max_tokens)
-
-    async def _ask_chat(self, ask: Ask, urls: list[str], note: str, seconds: float, max_tokens: int) -> Answer:
-        return await ask_chat(self._client, self._parameters(seconds), ask, urls, note, max_tokens)
-
-    def _parameters(self, seconds: float) -> dict[str, Any]:
-        return {
-            "model": self._options.model,
-            "timeout": seconds,
-            "reasoning_effort": self._options.reasoning_effort,
-        }
+        copy, cost = await self._model.ask(prepare, read, prompts.prompt()["unreadable"], "write_copy", time_left)
+        return Draft(copy, cost)

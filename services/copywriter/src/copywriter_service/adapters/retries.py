@@ -56,8 +56,8 @@ class Failure(Exception):
 class Retries:
     """Runs requests with repetitions. One per provider account: quota and key are shared by all requests.
 
-    The budget is that of gRPC's retry throttling: each failure takes a token, each success gives back a tenth, and
-    nothing is repeated while half of the tokens are gone, because then repetitions only add load.
+    The budget is that of gRPC's retry throttling: each failure that may be repeated takes a token, each success gives
+    back a tenth, and nothing is repeated while half of the tokens are gone, because then repetitions only add load.
     """
 
     TOKENS = 10.0
@@ -104,7 +104,9 @@ class Retries:
         if failure.pause:
             self._closed_until = time.monotonic() + failure.pause
             self._closed_by = error
-        self._tokens = max(0.0, self._tokens - 1)
+        if failure.again:
+            # A refused picture says nothing about how the provider is.
+            self._tokens = max(0.0, self._tokens - 1)
         if error.reason == "PROVIDER_TIMEOUT" and time_left() < LEAST_SECONDS:
             raise errors.DeadlineExceeded(error.message, reason=error.reason) from None
         wait = error.retry_after
