@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.routing import Route
 from tests.emulators.control import Control, Fault, FaultKind
 from tests.emulators.gateway import Call, Refusals, handle
 from tests.emulators.pictures import decodable, edited_picture
-from tests.emulators.schemas import Filler, strict_problem
+from tests.emulators.schemas import ENGLISH, OTHER_SCRIPTS, Filler, Words, strict_problem
 
 Json = dict[str, Any]
 
@@ -226,7 +227,7 @@ def _answer_text(call: Call, payload: Json, fault: Fault | None) -> Response:
         problem = strict_problem(schema) if described.get("strict") else None
         if problem:
             return _invalid(f"Invalid schema for response_format '{described.get('name')}': {problem}")
-        text = Filler(schema, call.seed).text()
+        text = Filler(schema, call.seed, _asked_words(payload)).text()
     elif wanted.get("type") == "json_object":
         text = json.dumps({"text": Filler({"type": "string"}, call.seed).value()})
     else:
@@ -236,6 +237,14 @@ def _answer_text(call: Call, payload: Json, fault: Fault | None) -> Response:
         text = text[: len(text) // 2]
     reply = _responses_reply if responses else _chat_reply
     return JSONResponse(reply(call, text, kind))
+
+
+def _asked_words(payload: Json) -> Words:
+    """Words in the letters that the instructions ask for."""
+    system = [message for message in payload.get("messages") or [] if message.get("role") == "system"]
+    told = str(payload.get("instructions") or "".join(str(message.get("content")) for message in system))
+    asked = re.search(r"Write in (\w+) letters", told)
+    return OTHER_SCRIPTS.get(asked[1], ENGLISH) if asked else ENGLISH
 
 
 def _responses_reply(call: Call, text: str, kind: FaultKind | None) -> Json:

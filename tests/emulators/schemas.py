@@ -13,9 +13,27 @@ MAX_ENUM = 100
 MAX_ENUM_TOTAL = 500
 MAX_ITEMS_TOTAL = 960
 
-_ADJECTIVES = ("graceful", "timeless", "delicate", "radiant", "festive", "refined", "charming", "classic")
-_NOUNS = ("design", "finish", "silhouette", "detail", "pattern", "contour", "look", "accent")
-_ENDINGS = ("for everyday wear", "for celebrations", "that is easy to style", "with a light feel", "made to be noticed")
+# Three lists of words, one of each making a phrase.
+Words = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+ENGLISH: Words = (
+    ("graceful", "timeless", "delicate", "radiant", "festive", "refined", "charming", "classic"),
+    ("design", "finish", "silhouette", "detail", "pattern", "contour", "look", "accent"),
+    ("for everyday wear", "for celebrations", "that is easy to style", "with a light feel", "made to be noticed"),
+)
+# A few words in other letters, by Unicode's name of the script: which letters an answer has is all that counts.
+OTHER_SCRIPTS: dict[str, Words] = {
+    "Devanagari": (("सुंदर", "हल्के", "लाल"), ("झुमके", "कंगन", "हार"), ("त्योहार के लिए", "साड़ी के साथ", "हर दिन")),
+    "Bengali": (("সুন্দর", "হালকা", "লাল"), ("দুল", "চুড়ি", "হার"), ("উৎসবের জন্য", "শাড়ির সাথে", "প্রতিদিন")),
+    "Tamil": (("அழகான", "இலகுவான", "சிவப்பு"), ("காதணி", "வளையல்", "மாலை"), ("விழாவிற்கு", "புடவையுடன்", "தினமும்")),
+    "Telugu": (("అందమైన", "తేలికైన", "ఎర్రటి"), ("చెవిపోగులు", "గాజులు", "హారం"), ("పండుగకు", "చీరతో", "ప్రతిరోజు")),
+    "Gujarati": (("સુંદર", "હળવા", "લાલ"), ("બુટ્ટી", "બંગડી", "હાર"), ("તહેવાર માટે", "સાડી સાથે", "દરરોજ")),
+    "Kannada": (("ಸುಂದರ", "ಹಗುರ", "ಕೆಂಪು"), ("ಕಿವಿಯೋಲೆ", "ಬಳೆ", "ಹಾರ"), ("ಹಬ್ಬಕ್ಕೆ", "ಸೀರೆಯೊಂದಿಗೆ", "ಪ್ರತಿದಿನ")),
+    "Malayalam": (("മനോഹരമായ", "ലഘുവായ", "ചുവന്ന"), ("കമ്മൽ", "വള", "മാല"), ("ഉത്സവത്തിന്", "സാരിക്കൊപ്പം", "ദിവസവും")),
+    "Gurmukhi": (("ਸੁੰਦਰ", "ਹਲਕੇ", "ਲਾਲ"), ("ਝੁਮਕੇ", "ਚੂੜੀ", "ਹਾਰ"), ("ਤਿਉਹਾਰ ਲਈ", "ਸਾੜੀ ਨਾਲ", "ਹਰ ਰੋਜ਼")),
+    "Oriya": (("ସୁନ୍ଦର", "ହାଲୁକା", "ଲାଲ"), ("କାନଫୁଲ", "ଚୁଡ଼ି", "ହାର"), ("ପର୍ବ ପାଇଁ", "ଶାଢ଼ୀ ସହିତ", "ପ୍ରତିଦିନ")),
+    "Arabic": (("خوبصورت", "ہلکے", "سرخ"), ("جھمکے", "چوڑی", "ہار"), ("تہوار کے لیے", "ساڑھی کے ساتھ", "ہر روز")),
+}
 _OPTIONS_IN_TEXT = re.compile(r"[Oo]ne of: ([^\n]+)")
 
 Schema = dict[str, Any]
@@ -66,10 +84,15 @@ def _nodes(schema: Any) -> list[Schema]:
 
 
 class Filler:
-    """Fills a schema; the same seed and schema give the same value."""
+    """Fills a schema; the same seed and schema give the same value.
 
-    def __init__(self, schema: Schema, seed: int) -> None:
+    Args:
+        words: What texts are made of.
+    """
+
+    def __init__(self, schema: Schema, seed: int, words: Words = ENGLISH) -> None:
         self._root = schema
+        self._words = words
         self._random = random.Random(seed)
 
     def value(self) -> Any:
@@ -161,5 +184,4 @@ class Filler:
         return text if high is None else text[: int(high)].rstrip() if low == 0 else text[: int(high)]
 
     def _phrase(self) -> str:
-        pick = self._random.choice
-        return f"{pick(_ADJECTIVES)} {pick(_NOUNS)} {pick(_ENDINGS)}"
+        return " ".join(self._random.choice(words) for words in self._words)

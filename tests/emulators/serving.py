@@ -48,9 +48,12 @@ class Emulator:
 
 
 @contextmanager
-def gemini(**config: object) -> Iterator[Emulator]:
-    """Gemini on a free port; give `url` as `base_url`. Keyword arguments are the fields of `Config`."""
-    with _running(gemini_api.app, Config.model_validate(config), "") as emulator:
+def gemini(*, clock: Callable[[], float] = time.monotonic, **config: object) -> Iterator[Emulator]:
+    """Gemini on a free port; give `url` as `base_url`. Keyword arguments are the fields of `Config`.
+
+    `clock` is the time by which quotas are counted, in seconds; tests that wait for none give their own.
+    """
+    with _running(gemini_api.app, Config.model_validate(config), "", clock) as emulator:
         yield emulator
 
 
@@ -62,8 +65,10 @@ def openai(**config: object) -> Iterator[Emulator]:
 
 
 @contextmanager
-def _running(build: Callable[[Control], Starlette], config: Config, suffix: str) -> Iterator[Emulator]:
-    control = Control(config)
+def _running(
+    build: Callable[[Control], Starlette], config: Config, suffix: str, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Emulator]:
+    control = Control(config, clock)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     # Requests that hang on purpose must not hold up the end of a test: no grace at shutdown.
