@@ -70,6 +70,8 @@ lint: setup $(BUF)  ## Style, types, contracts and import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(addprefix -p ,$(PACKAGES))
 	@$(BIN)/python scripts/check_imports.py
+	@$(BIN)/python scripts/check_pins.py
+	@$(BIN)/python scripts/env_example.py --check
 	@cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code && ../$(BUF) breaking --against released.binpb
 
 $(BUF):
