@@ -15,10 +15,10 @@ PROTOS := $(shell find protos/jewelry -name '*.proto')
 PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py scrapers/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo demo-emulated up test test-browser bench-scrapers bench-semantic lint release-protos format clean
+.PHONY: help setup protos demo demo-emulated up test test-browser bench-scrapers bench-semantic check-images lint release-protos format clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready protos/gen/.ready  ## Virtual environment, packages, generated stubs
 
@@ -61,6 +61,16 @@ bench-semantic: setup  ## Quality of collections beside plain rankings; speed of
 	@$(BIN)/python -m services.semantic.bench.quality
 	@$(BIN)/python -m services.semantic.bench.speed
 
+# Images need a container engine; ENGINE=podman or another. TORCH_INDEX decides between CPU and CUDA.
+ENGINE ?= docker
+TAG ?= dev
+image-%:  ## Build a service's image, as jewelry-<service>:$TAG
+	@$(ENGINE) build -f $(if $(filter scrapers,$*),scrapers,services/$*)/Dockerfile -t jewelry-$*:$(TAG) \
+		$(if $(filter embedding analyzer,$*),--build-arg TORCH_INDEX=$(TORCH_INDEX)) .
+
+check-images: setup  ## Build every image's environment without an engine, and start each service from its own
+	@$(BIN)/python deploy/images/check.py --build
+
 .PHONY: chromium
 chromium:
 	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }
@@ -72,6 +82,7 @@ lint: setup $(BUF)  ## Style, types, contracts and import rules
 	@$(BIN)/python scripts/check_imports.py
 	@$(BIN)/python scripts/check_pins.py
 	@$(BIN)/python scripts/env_example.py --check
+	@$(BIN)/python deploy/images/check.py
 	@cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code && ../$(BUF) breaking --against released.binpb
 
 $(BUF):

@@ -49,10 +49,10 @@ def connect(target: str, descriptors: Sequence[ServiceDescriptor], settings: Ser
         ("grpc.use_local_subchannel_pool", 1),
     ]
     interceptors = aio_client_interceptors()  # type: ignore[no-untyped-call]
-    credentials = _credentials(settings)
-    if credentials is None:
+    secure = credentials(settings)
+    if secure is None:
         return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
-    return grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors)
+    return grpc.aio.secure_channel(target, secure, options=options, interceptors=interceptors)
 
 
 def service_config(descriptors: Sequence[ServiceDescriptor]) -> dict[str, object]:
@@ -135,7 +135,8 @@ def _service_name(method: Any) -> str:
     return parts[1].replace("_", "-") if len(parts) > 2 else "called"
 
 
-def _credentials(settings: ServiceSettings) -> grpc.ChannelCredentials | None:
+def credentials(settings: ServiceSettings) -> grpc.ChannelCredentials | None:
+    """TLS towards servers of the configured authority, mTLS where a certificate is configured too; else None."""
     if settings.tls_ca is None:
         return None
     key = settings.tls_key.read_bytes() if settings.tls_key else None
