@@ -15,7 +15,7 @@ PROTOS := $(shell find protos/jewelry -name '*.proto')
 PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py scrapers/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo demo-emulated up test test-browser bench-scrapers bench-semantic check-images lint release-protos format clean
+.PHONY: help setup protos demo demo-emulated up test test-browser test-libreoffice soak-copywriter bench-export bench-scrapers bench-semantic check-images lint release-protos format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,15 @@ test: setup  ## Every test that needs no outside service
 
 test-browser: setup chromium  ## The tests that drive a real Chromium
 	@$(BIN)/python -m pytest -m browser scrapers
+
+test-libreoffice: setup  ## Filled workbooks, opened and saved again by LibreOffice
+	@$(BIN)/python -m pytest -rs services/exporter/tests/test_exporter_libreoffice.py
+
+soak-copywriter: setup  ## The copywriter's long tests
+	@$(BIN)/python -m pytest -m slow -s services/copywriter
+
+bench-export: setup  ## The exporter beside openpyxl and XlsxWriter
+	@$(BIN)/python services/exporter/bench/bench_export.py
 
 bench-scrapers: setup chromium  ## Pages a minute and memory at 1, 4 and 8 pages in parallel
 	@$(BIN)/python scrapers/bench/bench_pages.py

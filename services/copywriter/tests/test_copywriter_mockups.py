@@ -209,8 +209,8 @@ async def test_a_hang_ends_within_the_deadline_and_keeps_what_is_finished(
     emulator.fault("hang", seconds=60, operation="images.edits", skip=1, times=None)
     async with generating(settings(openai_image_concurrency=1)) as generate:
         started = time.monotonic()
-        answer = await generate(prompt_indexes=[0, 1], timeout=6)
-        assert time.monotonic() - started < 6
+        answer = await generate(prompt_indexes=[0, 1], timeout=8)
+        assert time.monotonic() - started < 8
         assert answer.images[0].url
         assert answer.images[1].error.reason in ("IMAGES_SLOW", "PROVIDER_TIMEOUT")
         assert answer.zip_url

@@ -91,7 +91,7 @@ def opened(stored: Callable[[str], bytes]) -> ReadBack:
     return lambda url: load_workbook(io.BytesIO(stored(url)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_product() -> Callable[..., Product]:
     """Makes a product with every vision field that has options answered, two pictures and copy."""
 

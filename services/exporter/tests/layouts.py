@@ -20,6 +20,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from openpyxl import Workbook
@@ -93,6 +94,7 @@ def extension_list(area: str, formula: str) -> str:
     return _EXTENSION.format(area=area, formula=formula)
 
 
+@cache
 def amazon_legacy(code: str = "ama_ear", macros: bool = True) -> bytes:
     """Settings line, labels, technical names, products from row 4; a second sheet with the same header."""
     listing = marketplaces.load(code)
@@ -213,6 +215,7 @@ UNIFIED = {
 """Attribute names of a unified template, and the field that each stands for; "" for one that the data lacks."""
 
 
+@cache
 def amazon_unified(code: str = "ama_ear") -> bytes:
     """Row numbers in A1, attribute names in row 5, an example in row 6, products from row 7; lists behind names that
     are put together from the product type and the attribute."""
@@ -269,6 +272,7 @@ def amazon_unified(code: str = "ama_ear") -> bytes:
     return with_parts(saved(book), "", macros=True)
 
 
+@cache
 def flipkart(code: str = "fli_ear", column_lists: bool = True) -> bytes:
     """Sheet by vertical, labels with colours in row 1, hints, example and description below, products from row 5."""
     listing = marketplaces.load(code)
@@ -329,6 +333,7 @@ def _hint(field: Field) -> str:
     return {"integer": "Single - Positive_integer", "number": "Single - Decimal"}.get(field.kind, "Single - Text")
 
 
+@cache
 def meesho(code: str = "mee_ear") -> bytes:
     """Marker above each name, the name in the first line of row 3 that is not empty, products from row 4."""
     listing = marketplaces.load(code)
@@ -368,6 +373,7 @@ def _meesho_header(sheet: Worksheet, fields: Sequence[Field]) -> None:
         sheet.cell(3, column, f"\n\n{field.name}\n\nWrite what it is. {field.label} helps buyers.")
 
 
+@cache
 def amazon_text(code: str = "ama_ear", encoding: str = "utf-8") -> bytes:
     """The tab-separated form of the legacy template."""
     listing = marketplaces.load(code)

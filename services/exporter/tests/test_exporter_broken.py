@@ -259,18 +259,17 @@ def test_whatever_is_broken_ends_in_a_typed_error_or_is_read(
         chance = random.Random(seed)
         parts = ["xl/worksheets/sheet2.xml", "xl/workbook.xml", "xl/styles.xml", "xl/sharedStrings.xml"]
         hit = chance.choice(parts)
-        if form == "xlsx":
-            content = changed(
-                whole, lambda name, data, hit=hit, chance=chance: _hurt(data, chance) if name == hit else data
-            )
-        else:
-            content = _hurt(whole, chance)
+        content = _with_hurt_part(whole, hit, chance) if form == "xlsx" else _hurt(whole, chance)
         refusal = None
         try:
             read_template(marketplaces.load(code), content, "", "alya")
         except errors.InvalidArgument as error:
             refusal = error
         assert refusal is None or str(refusal.reason).startswith("TEMPLATE_"), seed
+
+
+def _with_hurt_part(content: bytes, part: str, chance: random.Random) -> bytes:
+    return changed(content, lambda name, data: _hurt(data, chance) if name == part else data)
 
 
 def _hurt(data: bytes, chance: random.Random) -> bytes:

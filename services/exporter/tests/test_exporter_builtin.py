@@ -52,7 +52,7 @@ def header_row(listing: marketplaces.Listing) -> int:
 
 def columns_by_name(listing: marketplaces.Listing, book: Workbook) -> dict[str, int]:
     """Column of each field, found in the workbook as a seller would: by the name in its header."""
-    names = [cell.value or "" for cell in book[listing.layout.sheet][header_row(listing)]]
+    names = [str(cell.value or "") for cell in book[listing.layout.sheet][header_row(listing)]]
     return {name.strip().split("\n")[0]: number for number, name in enumerate(names, start=1)}
 
 
@@ -99,6 +99,8 @@ async def test_no_value_outside_its_drop_down(
     checked = 0
     for reference, values in drop_downs(book, sheet):
         first, top, last, bottom = range_boundaries(reference)
+        assert first is not None
+        assert top is not None
         assert first == last
         assert (top, bottom) == (listing.layout.data_row, listing.layout.last_list_row)
         filled = sheet.cell(top, first).value

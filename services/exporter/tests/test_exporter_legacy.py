@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 import xlrd  # type: ignore[import-untyped]
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
@@ -32,6 +32,12 @@ INDEX_OF_ROWS = {biff.INDEX, biff.DBCELL, biff.EXTSST}
 
 def read(content: bytes, sheet: str = "earring") -> xlrd.sheet.Sheet:
     return xlrd.open_workbook(file_contents=content, formatting_info=True).sheet_by_name(sheet)
+
+
+def value(sheet: xlrd.sheet.Sheet, row: int, column: int) -> object:
+    """What is read at a place, from 0; nothing is written where nothing was given."""
+    there = row < sheet.nrows and column < sheet.row_len(row)
+    return sheet.cell_value(row, column) if there else ""
 
 
 def fill(content: bytes, rows: list[dict[str, str]], slots: list[Slot], data_row: int = 5) -> bytes:
@@ -112,20 +118,20 @@ def test_header_rows_styles_and_cells_beside_stay(old_workbook: bytes) -> None:
     assert after.nrows == before.nrows
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@example([["", ""]] * 5)  # beyond the rows that the template has
 @given(
     st.lists(
         st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), min_size=2, max_size=2),
         min_size=1,
-        max_size=30,
+        max_size=20,
     )
 )
 def test_any_text_is_read_back(rows: list[list[str]]) -> None:
     texts = [dict(zip("ab", row, strict=True)) for row in rows]
     sheet = read(fill(WORKBOOK.read_bytes(), texts, [Slot("a", 7), Slot("b", 139)]))
     for number, row in enumerate(rows, start=4):
-        read_back = [sheet.cell_value(number, column) if column < sheet.ncols else "" for column in (6, 138)]
-        assert read_back == row
+        assert [value(sheet, number, column) for column in (6, 138)] == row
 
 
 def test_long_texts_go_over_many_records(old_workbook: bytes) -> None:
@@ -190,3 +196,11 @@ def test_the_review_of_an_old_workbook_is_one_of_its_own() -> None:
     book = load_workbook(io.BytesIO(review.alone([found])))
     assert book.sheetnames == ["About", "Review"]
     assert book["Review"]["A2"].value == "A"
+
+
+def test_a_review_lists_so_many_and_counts_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "MAX_LISTED", 2)
+    found = [Finding(sku, "Color", "allowed_values", Severity.ERROR, "not in the list") for sku in "ABCDE"]
+    sheet = load_workbook(io.BytesIO(review.alone(found)))["Review"]
+    rows = [(row[0], row[6]) for row in sheet.iter_rows(min_row=2, values_only=True)]
+    assert rows == [("A", "not in the list"), ("B", "not in the list"), (None, "3 more findings are not listed here")]

@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from types import ModuleType
 
 import pytest
@@ -184,7 +185,7 @@ async def test_values_are_spelled_as_the_workbook_spells_them(
     assert read_back["item_length_unit_of_measure"] == "Centimetres"
     assert read_back["external_product_information_entity"] == "HSN Code"
     # The column's format is that of dates: the cell holds one.
-    assert read_back["sale_from_date"].isoformat() == "2026-12-31T00:00:00"
+    assert read_back["sale_from_date"] == datetime(2026, 12, 31)
     assert sheet.cell(6, columns["item_sku"]).value == "ABC123"
 
 
@@ -254,7 +255,10 @@ async def test_products_that_the_workbook_came_with_stay_above(
     template: Template = await registered("mee_ear", layouts.saved(book))  # type: ignore[misc]
     assert template.data_row == 7
     assert any("holds 2 products already" in warning for warning in template.warnings)
-    done = await exporter.export(Order("mee_ear", [Product("NEW")]))
+    assert template.skus == ("OLD-1", "OLD-2")
+    done = await exporter.export(Order("mee_ear", [Product("OLD-1"), Product("NEW")]))
+    kept_out = [(f.sku, f.rule, f.severity) for f in done.findings if f.row == 0]
+    assert kept_out == [("OLD-1", "duplicate_sku", Severity.ERROR)]
     filled = load_workbook(io.BytesIO(stored(done.url)))["Earrings & Studs-Fill this"]
     assert [filled.cell(row, column).value for row in (4, 5, 6, 7)] == ["OLD-1", None, "OLD-2", "NEW"]
 

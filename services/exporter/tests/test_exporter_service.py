@@ -6,6 +6,7 @@ import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 from google.protobuf.message import Message
@@ -20,14 +21,15 @@ from exporter_service.settings import Settings
 from servicekit import client, errors
 from servicekit.testing import serve_locally
 
-Stub = exporter_pb2_grpc.ExporterServiceStub
+if TYPE_CHECKING:
+    from jewelry.exporter.v1.exporter_pb2_grpc import ExporterServiceAsyncStub as AsyncStub
 
 
 @pytest.fixture
-async def stub(tmp_path: Path) -> AsyncIterator[exporter_pb2_grpc.ExporterServiceStub]:
+async def stub(tmp_path: Path) -> AsyncIterator[AsyncStub]:
     settings = Settings(_env_file=None, data_dir=tmp_path, aws_access_key_id=None)  # type: ignore[call-arg]
     async with serve_locally(build_service(settings)) as channel:
-        yield Stub(channel)
+        yield exporter_pb2_grpc.ExporterServiceStub(channel)
 
 
 def product(sku: str) -> pb.Product:
@@ -45,7 +47,7 @@ def product(sku: str) -> pb.Product:
     )
 
 
-async def test_export_over_the_wire(stub: exporter_pb2_grpc.ExporterServiceStub, tmp_path: Path) -> None:
+async def test_export_over_the_wire(stub: AsyncStub, tmp_path: Path) -> None:
     request = pb.ExportRequest(
         marketplace_code="fli_ear",
         products=[product("S-1"), product("S-2"), product("S-1")],
@@ -66,14 +68,14 @@ async def test_export_over_the_wire(stub: exporter_pb2_grpc.ExporterServiceStub,
     assert ("S-1", "Seller SKU ID", "duplicate_sku", pb.SEVERITY_ERROR, "") in found
 
 
-async def test_validate_writes_nothing(stub: exporter_pb2_grpc.ExporterServiceStub, tmp_path: Path) -> None:
+async def test_validate_writes_nothing(stub: AsyncStub, tmp_path: Path) -> None:
     request = pb.ValidateRowsRequest(marketplace_code="mee_nec", products=[pb.Product(sku="S-1")])
     found = (await client.call(stub.ValidateRows, request, timeout=30.0)).findings
     assert ("Product Name", "required", "D4") in {(f.field, f.rule, f.cell) for f in found}
     assert not list((tmp_path / "objects").rglob("*.*"))
 
 
-async def test_templates(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
+async def test_templates(stub: AsyncStub) -> None:
     listed = (await client.call(stub.ListTemplates, pb.ListTemplatesRequest(), timeout=30.0)).templates
     assert [template.marketplace_code for template in listed] == list(marketplaces.CODES)
     assert all(template.built_in and not template.columns for template in listed)
@@ -94,7 +96,7 @@ async def test_templates(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
 
 
 async def test_registering_and_filling_a_sellers_own_workbook(
-    stub: exporter_pb2_grpc.ExporterServiceStub, layouts: ModuleType, tmp_path: Path
+    stub: AsyncStub, layouts: ModuleType, tmp_path: Path
 ) -> None:
     request = pb.RegisterTemplateRequest(
         marketplace_code="fli_ear", content=layouts.flipkart(), original_name="earring.xlsx", website="blysk"
@@ -128,9 +130,7 @@ async def test_registering_and_filling_a_sellers_own_workbook(
     assert (await client.call(stub.Export, elsewhere, timeout=30.0)).template_id == "builtin-fli_ear"
 
 
-async def test_a_workbook_of_200_mb_is_refused_before_it_is_read(
-    stub: exporter_pb2_grpc.ExporterServiceStub, tmp_path: Path
-) -> None:
+async def test_a_workbook_of_200_mb_is_refused_before_it_is_read(stub: AsyncStub, tmp_path: Path) -> None:
     for size, error in ((21, errors.InvalidArgument), (200, errors.ResourceExhausted)):
         request = pb.RegisterTemplateRequest(marketplace_code="fli_ear", content=bytes(size * 1024 * 1024))
         with pytest.raises(error) as caught:
@@ -139,7 +139,7 @@ async def test_a_workbook_of_200_mb_is_refused_before_it_is_read(
     assert not list((tmp_path / "objects").rglob("*.*"))
 
 
-async def test_runs(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
+async def test_runs(stub: AsyncStub) -> None:
     run = await client.call(stub.StartRun, pb.StartRunRequest(marketplace_code="fli_ear"), timeout=30.0)
     for sku in ("S-1", "S-2"):
         request = pb.ExportRequest(marketplace_code="fli_ear", products=[product(sku)], run_id=run.run_id)
@@ -150,7 +150,7 @@ async def test_runs(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
     assert closed.run_id not in ("", run.run_id)
 
 
-async def test_providers(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
+async def test_providers(stub: AsyncStub) -> None:
     told = await client.call(stub.GetProviders, pb.GetProvidersRequest(), timeout=30.0)
     assert [(a.role, a.name, a.embedded) for a in told.adapters] == [("objects", "folder", True)]
 
@@ -218,7 +218,7 @@ async def test_providers(stub: exporter_pb2_grpc.ExporterServiceStub) -> None:
     ],
 )
 async def test_bad_requests(
-    stub: exporter_pb2_grpc.ExporterServiceStub,
+    stub: AsyncStub,
     method: str,
     request_: Message,
     error: type[errors.ServiceError],

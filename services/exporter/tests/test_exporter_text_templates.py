@@ -42,6 +42,8 @@ async def test_the_lines_above_stay_byte_for_byte(
     columns = {column.field: column.number - 1 for column in template.columns}
     assert [row[columns["item_sku"]] for row in rows[:2]] == ["A", "B"]
     assert rows[0][columns["subject_character"]] == "tab here and ünïcode ₹"
+    told = {(f.row, f.cell): f.rule for f in done.findings if f.field == "subject_character"}
+    assert told == {(4, f"{template.by_key['subject_character'].letters}4"): "line_breaks"}
 
 
 async def test_products_in_the_file_stay_above(

@@ -54,7 +54,8 @@ async def test_versions_are_kept_and_the_newest_serves(
     older = await exporter.export(Order("mee_ear", [Product("A")], template_id=first.id))
     assert older.template_id == first.id
     names = [
-        [cell.value.strip().split("\n")[0] for cell in opened(url)[first.sheet][3]] for url in (done.url, older.url)
+        [str(cell.value).strip().split("\n")[0] for cell in opened(url)[first.sheet][3]]
+        for url in (done.url, older.url)
     ]
     assert ["Box Colour" in each for each in names] == [True, False]
 

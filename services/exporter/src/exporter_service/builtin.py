@@ -25,6 +25,15 @@ from marketplaces import Field, Layout, Listing
 
 # Excel's limit for values written into the validation itself.
 INLINE_LIST = 255
+# Captions above the lists of allowed values, by the group of their field.
+_CAPTIONS = {
+    "ai": "Product details",
+    "copy": "Product details",
+    "image": "Images",
+    "variation": "Variations",
+    "offer": "Offer",
+    "compliance": "Compliance",
+}
 _THIN = Side(style="thin", color="BFBFBF")
 _BORDER = Border(left=_THIN, right=_THIN, top=_THIN, bottom=_THIN)
 
@@ -156,7 +165,7 @@ def _lists(sheet: Worksheet, listing: Listing) -> dict[str, str]:
     for number, field in enumerate((f for f in listing.fields if f.options), start=1):
         letter = get_column_letter(number)
         if first > 2:
-            sheet.cell(1, number, field.group)
+            sheet.cell(1, number, _CAPTIONS.get(field.group, "Listing"))
         sheet.cell(first - 1, number, field.label).font = Font(bold=True)
         for row, option in enumerate(field.options, start=first):
             cell = sheet.cell(row, number, option)

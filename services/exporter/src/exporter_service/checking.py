@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from decimal import Decimal
 
@@ -248,12 +248,23 @@ def sku_problem(sku: str) -> str | None:
     return None
 
 
-def unwritable(listing: marketplaces.Listing, product: Product, seen: set[str]) -> Finding | None:
-    """The finding that keeps a whole product out of the workbook; None if it may be written."""
+def unwritable(
+    listing: marketplaces.Listing, product: Product, seen: Set[str], there: Set[str] = frozenset()
+) -> Finding | None:
+    """The finding that keeps a whole product out of the workbook; None if it may be written.
+
+    Args:
+        listing: of the template.
+        product: the product.
+        seen: SKUs of the products before it in the request.
+        there: SKUs of the products that the template came with.
+    """
     problem = sku_problem(product.sku)
     rule, severity = "sku", Severity.ERROR
     if problem is None and product.sku in seen:
         rule, problem = "duplicate_sku", "another product of this request has the same SKU; this one was not written"
+    elif problem is None and product.sku in there:
+        rule, problem = "duplicate_sku", "the template has a row with this SKU already; this one was not written"
     elif problem is None and product.variation.role is Role.PARENT and not listing.variation.parent_rows:
         rule, severity = "parent_row", Severity.INFO
         problem = f"{listing.name} has no rows for parents; this one was not written"

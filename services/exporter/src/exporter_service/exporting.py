@@ -178,7 +178,8 @@ class Exporter:
         self, template: Template, order: Order, website: str, there: Mapping[str, Variation]
     ) -> Preparation:
         profile = self._profiles.values(website, template.listing)
-        return Preparation(template, order.seller_values, profile, there)
+        extension = rendering.extension(template, order.format)
+        return Preparation(template, order.seller_values, profile, there, extension)
 
     async def _exported(self, order: Order, template: Template, run: Run) -> Exported:
         lock = self._locks.setdefault(run.id, asyncio.Lock())

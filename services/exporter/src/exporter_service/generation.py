@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from marketplaces import Listing
 
 # Raised when the way templates are made changes.
-GENERATION = 2
+GENERATION = 3
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
 """Creation time that the files carry: the same data gives the same file."""
 

@@ -153,7 +153,7 @@ class Merger:
 
     def _read(self, values: Iterable[Value], own: dict[str, Candidate], dropped: list[str]) -> None:
         """Takes what stands among the fields; it comes after all that stands in its own place."""
-        floors, multi = self._floor, self._multi
+        floors, multi, confident = self._floor, self._multi, CONFIDENT
         for value in values:
             name, texts = value.field, value.values
             floor = floors.get(name)
@@ -163,7 +163,7 @@ class Merger:
                 continue
             if name in multi and len(texts) == 1:
                 texts = _split(self._listing, self._fields[name], texts[0])
-            rank = _rank(value)
+            rank = _RANKS.get(value.source) or ("vision" if value.confidence >= confident else "doubtful")
             place = _PLACE[rank]
             if place < floor and (name not in own or place < _PLACE[own[name].rank]) and _said_something(texts):
                 own[name] = Candidate(texts, rank, value.source, value)
@@ -234,13 +234,6 @@ _RANKS = {
     Source.COPY: "copy",
     Source.CONSTANT: "constant",
 }
-
-
-def _rank(value: Value) -> str:
-    rank = _RANKS.get(value.source)
-    if rank is None:
-        rank = "vision" if value.confidence >= CONFIDENT else "doubtful"
-    return rank
 
 
 def _copy(listing: marketplaces.Listing, product: Product) -> Iterator[tuple[str, str]]:

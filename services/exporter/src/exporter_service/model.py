@@ -174,6 +174,7 @@ class Template:
     Attributes:
         data_row: first row of products, from 1; below the products that it came with.
         epoch_1904: days are counted from 1904, not from 1900.
+        skus: of the products that it came with; they stay above.
         website: whose it is; "" for a built-in one.
         warnings: what was not understood.
     """
@@ -192,6 +193,7 @@ class Template:
     medium: Medium = Medium.XLSX
     website: str = ""
     epoch_1904: bool = False
+    skus: tuple[str, ...] = ()
 
     @cached_property
     def by_key(self) -> Mapping[str, Column]:

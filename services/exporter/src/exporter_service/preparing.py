@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from exporter_service import checking, families
+from exporter_service import checking, families, text_files
 from exporter_service.checking import Checker
 from exporter_service.keeping import Kept
 from exporter_service.merging import Merger
@@ -62,11 +62,21 @@ class Preparation:
         seller_values: Iterable[SellerValue],
         profile: Mapping[str, str],
         there: Mapping[str, Variation],
+        extension: str,
     ) -> None:
-        """`profile` holds the seller's values of the website by field, `there` the run's families by SKU."""
+        """
+        Args:
+            template: that is filled.
+            seller_values: of the request.
+            profile: the seller's values of the website by field.
+            there: the run's families by SKU.
+            extension: of the file that is written; text files hold less than workbooks.
+        """
         self._listing = template.listing
         self._columns = template.by_key
         self._there = there
+        self._skus = frozenset(template.skus)
+        self._extension = extension
         groups = families.Groups(self._listing, self._columns, there.values())
         self._merger = Merger(self._listing, seller_values, profile, groups)
         rules = _rules.get(template, lambda: rules_of(self._listing, self._columns))
@@ -95,7 +105,7 @@ class Preparation:
         for number, product in enumerate(products):
             if number % _LOOK_AT_CLOCK == 0:
                 deadlines.shaved(1.0)
-            problem = checking.unwritable(self._listing, product, seen)
+            problem = checking.unwritable(self._listing, product, seen, self._skus)
             if problem is not None:
                 done.kept_out.append(problem)
                 continue
@@ -120,6 +130,9 @@ class Preparation:
 
     def _row(self, product: Product) -> Row:
         row = self._checker.check(product, self._merger.merge(product))
+        if self._extension in ("txt", "csv"):
+            found = text_files.findings(self._checker.whole(row), tabs=self._extension == "txt")
+            row = replace(row, findings=(*row.findings, *(replace(each, sku=row.sku) for each in found)))
         family = row.family
         if family == _ALONE:
             return row

@@ -5,19 +5,25 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable
+from itertools import islice
 from xml.sax.saxutils import quoteattr
 
 from exporter_service.model import Finding
 from exporter_service.xlsx import cells
-from exporter_service.xlsx.package import Package
+from exporter_service.xlsx.package import Package, writer_of
 from servicekit import errors
 
 SHEET = "Review"
+MAX_LISTED = 100_000
+"""Most findings that the sheet lists; a sheet has a million rows, and nobody reads so many."""
 _PART = "xl/worksheets/review.xml"
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _SHEET_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"
-_HEADER = ("SKU", "Row", "Cell", "Field", "Rule", "Severity", "Message", "Suggestion")
+# Columns of the sheet and their widths in characters.
+_COLUMNS = {
+    "SKU": 22, "Row": 7, "Cell": 8, "Field": 28, "Rule": 20, "Severity": 10, "Message": 80, "Suggestion": 30,
+}  # fmt: skip
 
 
 def with_review(workbook: bytes, findings: Iterable[Finding]) -> bytes:
@@ -41,7 +47,7 @@ def with_review(workbook: bytes, findings: Iterable[Finding]) -> bytes:
     }
     made = {part: _inserted(package.read(part), element, text) for part, (element, text) in edits.items()}
     return package.rewritten(
-        {part: (lambda sink, data=data: sink.write(data) and None) for part, data in made.items()},  # type: ignore[misc]
+        {part: writer_of(data) for part, data in made.items()},
         [(_PART, _sheet(findings))],
     )
 
@@ -69,11 +75,23 @@ def _inserted(xml: bytes, element: str, text: str) -> bytes:
 
 
 def _sheet(findings: Iterable[Finding]) -> bytes:
-    found = (
-        (f.sku, str(f.row or ""), f.cell, f.field, f.rule, f.severity.value, f.message, f.suggestion) for f in findings
+    listed = iter(findings)
+    rows = [
+        (f.sku, str(f.row or ""), f.cell, f.field, f.rule, f.severity.value, f.message, f.suggestion)
+        for f in islice(listed, MAX_LISTED)
+    ]
+    more = sum(1 for _ in listed)
+    if more:
+        rows.append(("", "", "", "", "more_findings", "info", f"{more} more findings are not listed here", ""))
+    widths = "".join(
+        f'<col min="{number}" max="{number}" width="{width}" customWidth="1"/>'
+        for number, width in enumerate(_COLUMNS.values(), start=1)
     )
-    lines = [f'<?xml version="1.0" encoding="UTF-8" standalone="yes"?><worksheet xmlns="{_MAIN}"><sheetData>']
-    for number, row in enumerate((_HEADER, *found), start=1):
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+        f'<worksheet xmlns="{_MAIN}"><cols>{widths}</cols><sheetData>'
+    ]
+    for number, row in enumerate((tuple(_COLUMNS), *rows), start=1):
         texts = (cells.clean(text)[: cells.MAX_TEXT // 2] for text in row)
         body = "".join(
             f'<c r="{cells.letters(column)}{number}"{cells.text_content(text)}'

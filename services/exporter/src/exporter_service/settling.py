@@ -27,6 +27,7 @@ class ColumnRules:
         self.column = column
         self._listing = listing
         self._kind = column.kind
+        self._of_kind = _BY_KIND.get(column.kind)
         self._options = Options(column.allowed_values, listing.spellings_of(field.name))
         self._soft_limit = listing.copy.title_limit if field.name == listing.copy.title_field else 0
         self._minimum = Decimal(column.minimum) if column.minimum else None
@@ -54,21 +55,27 @@ class ColumnRules:
         return text, tuple(replace(f, suggestion=allowed) if f.rule == "allowed_values" else f for f in findings)
 
     def _settle(self, values: tuple[str, ...], found: list[Finding]) -> str:
-        texts = [self._cleaned(value, found) for value in values]
-        if len(texts) > 1:
-            texts = self._first(texts, found)
-        elif not texts or not texts[0].strip():
-            return ""
-        if self._options:
-            texts = [option for option in (self._option(self._options, text, found) for text in texts) if option]
-        settle = _BY_KIND.get(self._kind)
-        if settle is not None:
-            texts = [text for text in (settle(self, text, found) for text in texts) if text]
-        text = texts[0] if len(texts) == 1 else self._listing.separator.join(texts)
+        if len(values) == 1:
+            text = self._one(values[0], found)
+        else:
+            texts = [self._cleaned(value, found) for value in values]
+            settled = (self._one(text, found) for text in self._first(texts, found))
+            text = self._listing.separator.join(text for text in settled if text)
         if len(text) * 2 > xlsx.MAX_TEXT and xlsx.text_units(text) > xlsx.MAX_TEXT:
             self._add(found, "cell_limit", ": a cell holds at most 32,767 characters; left empty")
             return ""
         self._length(text, found)
+        return text
+
+    def _one(self, text: str, found: list[Finding]) -> str:
+        """One value as the column takes it, "" when it is refused."""
+        text = self._cleaned(text, found)
+        if not text or text.isspace():
+            return ""
+        if self._options:
+            text = self._option(self._options, text, found)
+        if self._of_kind is not None and text:
+            text = self._of_kind(self, text, found)
         return text
 
     def _first(self, texts: list[str], found: list[Finding]) -> list[str]:
@@ -97,7 +104,7 @@ class ColumnRules:
             )
         return clean
 
-    def _option(self, options: Options, text: str, found: list[Finding]) -> str | None:
+    def _option(self, options: Options, text: str, found: list[Finding]) -> str:
         option = options.same(text)
         if option is None:
             self._add(
@@ -106,7 +113,7 @@ class ColumnRules:
                 f": {_short(text)} is not among the {len(options.values)} allowed values; left empty",
                 suggestion=options.nearest(text),
             )
-        return option
+        return option or ""
 
     def _number(self, text: str, found: list[Finding]) -> str:
         text = text.strip()

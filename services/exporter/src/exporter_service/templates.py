@@ -200,6 +200,7 @@ def read_template(listing: Listing, content: bytes, original_name: str, website:
         medium=book.medium,
         website=website,
         epoch_1904=book.epoch_1904,
+        skus=understood.skus,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from exporter_service.model import Finding, Severity
 from exporter_service.xlsx.cells import is_number
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -16,7 +17,7 @@ _BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 def header(rows: Iterable[Sequence[str]]) -> bytes:
     """Header rows, all of the same length, as tab-separated lines."""
-    lines = [[_BREAKS.sub(" ", cell) for cell in row] for row in rows]
+    lines = [[_in_line(cell) for cell in row] for row in rows]
     width = max((len(row) for row in lines), default=0)
     return "".join("\t".join(row + [""] * (width - len(row))) + "\r\n" for row in lines).encode()
 
@@ -26,7 +27,7 @@ def tab_separated(above: bytes, rows: Iterable[Sequence[str]]) -> bytes:
     buffer = io.BytesIO()
     buffer.write(above)
     for row in rows:
-        buffer.write(("\t".join(guarded(_BREAKS.sub(" ", cell)) for cell in row) + "\r\n").encode())
+        buffer.write(("\t".join(guarded(_in_line(cell)) for cell in row) + "\r\n").encode())
     return buffer.getvalue()
 
 
@@ -39,6 +40,27 @@ def comma_separated(names: Sequence[str], rows: Iterable[Sequence[str]]) -> byte
     writer.writerows([guarded(cell) for cell in row] for row in rows)
     wrapped.flush()
     return buffer.getvalue()
+
+
+def _in_line(cell: str) -> str:
+    return _BREAKS.sub(" ", cell)
+
+
+def findings(texts: Mapping[str, str], tabs: bool) -> Iterator[Finding]:
+    """What a text file cannot hold as it was given, by field; the findings lack the SKU.
+
+    Args:
+        texts: of a row.
+        tabs: whether the file is tab-separated; comma-separated text keeps line breaks.
+    """
+    for field, text in texts.items():
+        written = _in_line(text) if tabs else text
+        if written != text:
+            message = "tab-separated text has no tabs or line breaks within a cell: blanks take their place"
+            yield Finding("", field, "line_breaks", Severity.INFO, message)
+        if guarded(written) != written:
+            message = "starts like a formula: an apostrophe stands in front of it, so that no spreadsheet runs it"
+            yield Finding("", field, "formula_start", Severity.WARNING, message)
 
 
 def guarded(cell: str) -> str:

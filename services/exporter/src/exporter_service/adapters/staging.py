@@ -15,10 +15,10 @@ import orjson
 from exporter_service.model import Finding, Origin, Role, Row, Severity, Variation
 from servicekit import errors
 
-_TABLE = """
-CREATE TEMP TABLE staged (
-    place INTEGER PRIMARY KEY, sku TEXT, texts TEXT, origins TEXT, findings TEXT, family TEXT, position INTEGER
-)
+# Positions have a table of their own: to change a row means to write all of it again.
+_TABLES = """
+CREATE TEMP TABLE staged (place INTEGER PRIMARY KEY, sku TEXT, texts TEXT, origins TEXT, findings TEXT, family TEXT);
+CREATE TEMP TABLE placed (place INTEGER PRIMARY KEY, position INTEGER);
 """
 _CHUNK = 200
 # Origins repeat: rows name them by number. Evidence may be another one in each cell; then it stands in the row.
@@ -40,7 +40,7 @@ class Stage:
         self._chunk: list[tuple[str, str, str, str, str]] = []
         self.count = 0
         connection.execute("PRAGMA temp_store=FILE")
-        connection.execute(_TABLE)
+        connection.executescript(_TABLES)
 
     def add(self, row: Row) -> None:
         """Adds a row behind those that are here."""
@@ -73,8 +73,7 @@ class Stage:
         positions = []
         for (sku,) in connection.execute("SELECT sku FROM staged ORDER BY place"):
             positions.append(there.setdefault(sku, len(there)))
-        places = ((position, place) for place, position in enumerate(positions, start=1))
-        connection.executemany("UPDATE staged SET position = ? WHERE place = ?", places)
+        connection.executemany("INSERT INTO placed VALUES (?, ?)", enumerate(positions, start=1))
         (number,) = connection.execute(
             "SELECT coalesce(max(number), 0) + 1 FROM batches WHERE run_id = ?", (run_id,)
         ).fetchone()
@@ -92,7 +91,8 @@ class Stage:
         )
         connection.execute(
             "INSERT OR REPLACE INTO rows (run_id, position, sku, batch, family, texts, origins, findings)"
-            " SELECT ?, position, sku, ?, family, texts, origins, findings FROM staged ORDER BY position",
+            " SELECT ?, position, sku, ?, family, texts, origins, findings FROM placed JOIN staged USING (place)"
+            " ORDER BY position",
             (run_id, number),
         )
         connection.execute(

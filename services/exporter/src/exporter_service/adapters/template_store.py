@@ -135,6 +135,7 @@ def _packed(template: Template, digest: str) -> bytes:
         "sheet": template.sheet,
         "data_row": template.data_row,
         "epoch_1904": template.epoch_1904,
+        "skus": template.skus,
         "created": template.created.isoformat(),
         "sha256": digest,
         "warnings": template.warnings,
@@ -174,4 +175,5 @@ def _unpacked(version: Version, told: Mapping[str, Any], content: bytes = b"") -
         medium=Medium(told["medium"]),
         website=version.website,
         epoch_1904=bool(told["epoch_1904"]),
+        skus=tuple(told.get("skus", ())),
     )

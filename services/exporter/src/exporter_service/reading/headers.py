@@ -52,10 +52,6 @@ class _Found:
     total: int
     has_sku: bool
 
-    @property
-    def weight(self) -> tuple[int, int]:
-        return (self.total, self.exact)
-
 
 @dataclass(frozen=True)
 class _Candidate:
@@ -232,8 +228,8 @@ def _refuse_other_category(names: Sequence[str], listing: marketplaces.Listing) 
             )
 
 
-def first_free(book: Book, sheet: str, first: int, column: int) -> tuple[int, int]:
-    """The row below the products that a workbook came with, and how many these are.
+def first_free(book: Book, sheet: str, first: int, column: int) -> tuple[int, tuple[str, ...]]:
+    """The row below the products that a workbook came with, and their SKUs.
 
     Args:
         book: the workbook.
@@ -241,8 +237,11 @@ def first_free(book: Book, sheet: str, first: int, column: int) -> tuple[int, in
         first: first row below the header.
         column: that of the SKU.
     """
-    free, count = first, 0
+    free = first
+    skus = []
     for number, texts in book.rows(sheet, first, _LAST_ROW):
-        if texts.get(column, "").strip():
-            free, count = number + 1, count + 1
-    return free, count
+        sku = texts.get(column, "").strip()
+        if sku:
+            free = number + 1
+            skus.append(sku)
+    return free, tuple(skus)

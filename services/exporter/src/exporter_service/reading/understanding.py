@@ -32,6 +32,7 @@ class Understood:
     data_row: int
     columns: tuple[Column, ...]
     warnings: tuple[str, ...]
+    skus: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,15 @@ def understand(book: Book, listing: marketplaces.Listing) -> Understood:
     header = headers.find(book, listing)
     heads = _matched(_heads(book, header), listing, technical=header.names != header.labels)
     sku = next(head for head in heads if head.field == listing.sku)
-    data_row, there = headers.first_free(book, header.sheet, header.first, sku.number)
+    data_row, skus = headers.first_free(book, header.sheet, header.first, sku.number)
     reader = _Reader(book, listing, header, heads)
     columns = reader.columns()
     warnings = [
-        *_about_file(book, listing, header, there),
+        *_about_file(book, listing, header, len(skus)),
         *_about_columns(listing, columns, heads, reader.standings),
         *reader.warnings(columns),
     ]
-    return Understood(header.sheet, data_row, tuple(columns), tuple(warnings))
+    return Understood(header.sheet, data_row, tuple(columns), tuple(warnings), skus)
 
 
 def _heads(book: Book, header: Header) -> list[_Heads]:

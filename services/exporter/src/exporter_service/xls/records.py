@@ -24,7 +24,6 @@ MAX_ROWS, MAX_COLUMNS = 65_536, 256
 MAX_CELLS = 4_000_000
 """Most cells of a workbook that is looked into."""
 _BIFF8 = 0x600
-_WORKSHEET = 0x10
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,6 @@ def text_content(text: str) -> str:
 
     An inline string: nothing that it holds can become a formula, and no shared part of the file changes.
     """
-    safe = escape(_ESCAPED.sub("_x005F_", text))
+    safe = escape(_ESCAPED.sub("_x005F_", text) if "_x" in text else text)
     keep = ' xml:space="preserve"' if text != text.strip() or "\n" in text or "  " in text else ""
     return f' t="inlineStr"><is><t{keep}>{safe}</t></is></c>'

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from exporter_service.xlsx import zipped
-from exporter_service.xlsx.zipped import Sink, Writer
+from exporter_service.xlsx.zipped import Sink, Writer, writer_of
 from servicekit import errors
 
-__all__ = ["MAX_PACKAGE", "Package", "SheetPart", "Sink", "Writer", "local"]
+__all__ = ["MAX_PACKAGE", "Package", "SheetPart", "Sink", "Writer", "local", "writer_of"]
 
 MAX_PACKAGE = 64 * 1024 * 1024
 """Largest workbook, in bytes."""

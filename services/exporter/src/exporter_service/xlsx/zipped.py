@@ -7,14 +7,15 @@ PKWARE APPNOTE 6.3.9, sections 4.3.7, 4.3.12 and 4.3.16; no zip64, since sizes s
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Protocol
 from zipfile import ZIP_DEFLATED, ZipInfo
 
+from isal import isal_zlib
+
 from servicekit import errors
 
-# Speed counts more than size: level 1 takes a third of level 6's time and makes a tenth more bytes.
+# Intel's library packs five times as fast as zlib's level 1, to the same size (bench/bench_export.py).
 LEVEL = 1
 
 _LOCAL = struct.Struct("<4s5H3I2H")
@@ -37,16 +38,25 @@ class Sink(Protocol):
 Writer = Callable[[Sink], None]
 
 
+def writer_of(data: bytes) -> Writer:
+    """Writes these bytes."""
+
+    def write(sink: Sink) -> None:
+        sink.write(data)
+
+    return write
+
+
 class _Packed:
     """Deflates what is written."""
 
     def __init__(self, target: IO[bytes]) -> None:
         self._target = target
-        self._packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -15)
+        self._packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, -15)
         self.crc = self.size = self.packed = 0
 
     def write(self, data: bytes, /) -> int:
-        self.crc = zlib.crc32(data, self.crc)
+        self.crc = isal_zlib.crc32(data, self.crc)
         self.size += len(data)
         self._out(self._packer.compress(data))
         return len(data)
@@ -139,7 +149,7 @@ def rewritten(
         else:
             copy.keep(info)
     for name, data in added:
-        copy.make(name, lambda sink, data=data: sink.write(data) and None)  # type: ignore[misc]
+        copy.make(name, writer_of(data))
     copy.finish()
 
 
