@@ -15,7 +15,7 @@ PROTOS := $(shell find protos/jewelry -name '*.proto')
 PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py scrapers/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo demo-emulated up test test-browser test-libreoffice soak-copywriter bench-export bench-scrapers bench-semantic check-images lint release-protos format clean
+.PHONY: help setup protos demo demo-emulated up test test-browser test-libreoffice soak-copywriter soak-embedding bench-embedding bench-export bench-scrapers bench-semantic check-images lint release-protos format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ test-libreoffice: setup  ## Filled workbooks, opened and saved again by LibreOff
 
 soak-copywriter: setup  ## The copywriter's long tests
 	@$(BIN)/python -m pytest -m slow -s services/copywriter
+
+soak-embedding: setup  ## The embedding service's long tests: memory over 20,000 images, 1,000 broken files
+	@$(BIN)/python -m pytest -m slow -s services/embedding
+
+bench-embedding: setup  ## Engines, batching, latency and overload of the embedding service
+	@$(BIN)/python services/embedding/bench/bench_embedding.py
 
 bench-export: setup  ## The exporter beside openpyxl and XlsxWriter
 	@$(BIN)/python services/exporter/bench/bench_export.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -52,7 +53,7 @@ class FakeEngine:
     def infer(self, batch: Sequence[int]) -> Any:
         self.batches.append(list(batch))
         self.entered.set()
-        assert self.device_open.wait(20)
+        assert self.device_open.wait(100)
         if self.fail_when(batch):
             raise RuntimeError("device lost")
         return np.array([[number, 1] for number in batch], dtype=np.float32)
@@ -127,3 +128,54 @@ def encode() -> Callable[..., bytes]:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole CLIP ViT-B/32 checkpoint with random weights: `CLIPConfig()` defaults, seed 0."""
     return write_random_checkpoint(tmp_path_factory.mktemp("clip") / "random-vit-b-32")
+
+
+@pytest.fixture(scope="session")
+def seeds() -> list[bytes]:
+    """A small picture in every format that this Pillow writes."""
+    Image.init()
+    random_state = np.random.default_rng(3)
+    image = Image.fromarray(random_state.integers(0, 256, (96, 128, 3), dtype=np.uint8))
+    encoded = []
+    for kind, mode in (
+        ("JPEG", "RGB"),
+        ("JPEG", "CMYK"),
+        ("PNG", "RGBA"),
+        ("PNG", "P"),
+        ("GIF", "P"),
+        ("BMP", "RGB"),
+        ("TIFF", "RGB"),
+        ("WEBP", "RGB"),
+        ("AVIF", "RGB"),
+    ):
+        if kind in Image.SAVE:
+            buffer = io.BytesIO()
+            image.convert(mode).save(buffer, kind)
+            encoded.append(buffer.getvalue())
+    return encoded
+
+
+@pytest.fixture(scope="session")
+def mutated() -> Callable[[list[bytes], int], Iterator[bytes]]:
+    """So many damaged files."""
+    return damaged
+
+
+def damaged(seeds: list[bytes], count: int) -> Iterator[bytes]:
+    """Seeded damage: flipped bytes, headers above all, cut, doubled and swapped pieces, another file's tail."""
+    chance = random.Random(20)
+    for number in range(count):
+        data = bytearray(seeds[number % len(seeds)])
+        for _ in range(chance.choice((1, 1, 2, 8, 64))):
+            reach = min(len(data), chance.choice((32, 256, len(data))))
+            data[chance.randrange(reach)] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+        at = chance.randrange(len(data))
+        tail = chance.choice(seeds)
+        match chance.randrange(6):
+            case 0:
+                data = data[:at]
+            case 1:
+                data = data[:at] + data[at // 2 :]
+            case 2:
+                data = data[:at] + tail[len(tail) // 2 :]
+        yield bytes(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from servicekit import errors
 
 async def until(condition: Callable[[], bool]) -> None:
     """Lets the loop and the threads work until it holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -60,7 +61,7 @@ async def test_one_picture_alone_is_not_held_back(make_batcher: Any, fake: Any) 
 
 async def test_a_wait_for_fuller_batches_is_kept_short(make_batcher: Any, fake: Any) -> None:
     batcher = make_batcher(Limits(preprocess_threads=1, wait_seconds=30.0))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         # Four fill a batch, so nothing waits for the 30 s; a fifth alone has nothing to wait for.
         assert numbers(await batcher.embed(pictures(0, 4))) == [0, 1, 2, 3]
         assert numbers(await batcher.embed(pictures(4, 1))) == [4]
@@ -79,6 +80,47 @@ async def test_a_pass_is_no_longer_than_aimed_at(make_batcher: Any, fake: Any) -
     await batcher.embed([b"0"])
     await batcher.embed(pictures(0, 12), lane=Lane.BULK)
     assert max(len(batch) for batch in fake.batches) <= 2
+
+
+async def test_a_persons_pass_is_not_made_longer_by_bulk(make_batcher: Any, fake: Any) -> None:
+    batcher = make_batcher(Limits(preprocess_threads=1, batch_seconds=0.04))
+    slow = fake.infer
+
+    def infer(batch: Any) -> Any:
+        time.sleep(0.01 * len(batch))
+        return slow(batch)
+
+    fake.infer = infer
+    await batcher.embed([b"0"])
+    first = await hold_device(batcher, fake)
+    bulk = await batcher.submit(pictures(100, 6), lane=Lane.BULK)
+    await prepared(batcher, 6)
+    person = await batcher.submit([b"1"])
+    await prepared(batcher, 7)
+    fake.device_open.set()
+    await asyncio.gather(first, *bulk, *person)
+    # Three of bulk fit into a pass, but no more than one goes along with a person's.
+    assert all(len(batch) <= 2 for batch in fake.batches if 1 in batch)
+
+
+async def test_people_do_not_wait_for_bulks_threads(make_batcher: Any, fake: Any) -> None:
+    batcher = make_batcher(Limits(preprocess_threads=1))
+    held, entered = threading.Event(), threading.Event()
+    prepare = fake.preprocess
+
+    def preprocess(data: bytes) -> int:
+        if data == b"100":
+            entered.set()
+            assert held.wait(100)
+        return int(prepare(data))
+
+    fake.preprocess = preprocess
+    (bulk,) = await batcher.submit([b"100"], lane=Lane.BULK)
+    await until(entered.is_set)
+    async with asyncio.timeout(60):
+        assert numbers(await batcher.embed([b"1"])) == [1]
+    held.set()
+    assert numbers([await bulk]) == [100]
 
 
 async def test_one_bad_picture_fails_alone(make_batcher: Any) -> None:
@@ -203,6 +245,41 @@ async def test_a_hopeless_deadline_is_refused_at_the_door(make_batcher: Any, fak
     await first
 
 
+async def test_a_queue_is_let_grow_to_half_of_a_deadline(make_batcher: Any, fake: Any) -> None:
+    """Under overload a longer one makes every item late, and all work is thrown away."""
+    batcher = make_batcher(Limits(preprocess_threads=1))
+    first = await hold_device(batcher, fake)
+    # As if a picture had been found to take 1 s: ten of them in 15 s would do, but for the estimate's error.
+    batcher._pace._average.value = 1.0
+    queue = await batcher.submit(pictures(1, 9))
+    with pytest.raises(errors.ResourceExhausted) as refused:
+        await batcher.submit([b"10"], deadline=time.monotonic() + 15.0)
+    assert refused.value.reason == "QUEUE_TOO_LONG"
+    queue += await batcher.submit([b"10"], deadline=time.monotonic() + 60.0)
+    fake.device_open.set()
+    assert numbers(await asyncio.gather(first, *queue)) == list(range(11))
+
+
+async def test_an_estimate_gone_wrong_is_mended(make_batcher: Any) -> None:
+    """Say, after the machine was suspended: what comes while nothing is in work is tried, or tried soon."""
+    batcher = make_batcher()
+    estimates = (batcher._pace._average, batcher._per_item, batcher._per_pass, batcher._per_preparation)
+    for estimate in estimates:
+        estimate.value = 1000.0
+    assert numbers(await batcher.embed([b"7"], deadline=time.monotonic() + 20.0)) == [7]
+    for estimate in estimates:
+        estimate.value = 1000.0
+    for _ in range(200):
+        try:
+            outcomes = await batcher.embed(pictures(0, 4), deadline=time.monotonic() + 20.0)
+        except errors.DeadlineExceeded:
+            continue
+        if numbers(outcomes) == [0, 1, 2, 3]:
+            break
+    else:
+        pytest.fail("four pictures are still refused")
+
+
 async def test_a_device_error_is_retried_once_in_halves(make_batcher: Any, fake: Any) -> None:
     fake.fail_when = lambda batch: 3 in batch
     batcher = make_batcher()
@@ -267,7 +344,7 @@ async def test_closing_leaves_nobody_waiting(make_batcher: Any, fake: Any) -> No
     await asyncio.sleep(0)
     fake.device_open.set()
     await closing
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         outcomes = await asyncio.gather(first, *queued)
         with pytest.raises(errors.Unavailable):
             await outside

@@ -46,12 +46,24 @@ def distance(a: Image.Image, b: Image.Image) -> float:
     return float(((descriptor.describe(a) - descriptor.describe(b)) ** 2).sum())
 
 
-def test_variants_match_and_products_do_not(measured: list[calibrate.Distance]) -> None:
+def test_variants_match_and_other_photos_do_not(measured: list[calibrate.Distance]) -> None:
+    """Every variant of one photo is a duplicate; no other product is, nor another view of the same one."""
     bound = thresholds()["duplicate_distance"]
+    others = {*calibrate.DIFFERENT, *calibrate.SAME_PRODUCT}
     missed = [pair for pair in measured if pair.relation in calibrate.SAME_PHOTO and pair.squared_l2 >= bound]
-    matched = [pair for pair in measured if pair.relation in calibrate.DIFFERENT and pair.squared_l2 < bound]
+    matched = [pair for pair in measured if pair.relation in others and pair.squared_l2 < bound]
     assert not missed
     assert not matched
+    # With room on both sides, so that another build of a JPEG codec changes no verdict.
+    assert max(pair.squared_l2 for pair in measured if pair.relation in calibrate.SAME_PHOTO) < 0.8 * bound
+    assert min(pair.squared_l2 for pair in measured if pair.relation in others) > 1.25 * bound
+
+
+def test_where_photos_overlap_the_threshold_keeps_off_other_photos() -> None:
+    pairs = [("crop", 9.0), ("other_angle", 8.0), ("other_angle", 20.0), ("unrelated", 50.0), ("unrelated", 60.0)]
+    chosen = calibrate.thresholds([calibrate.Distance(relation, at, "a", "b") for relation, at in pairs])
+    assert chosen.duplicate == pytest.approx(8.0 * calibrate.MARGIN)
+    assert chosen.similar == 50.0
 
 
 def test_other_views_are_mostly_similar_and_unrelated_products_are_not(measured: list[calibrate.Distance]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,50 +19,7 @@ from embedding_service.decoding import decoded
 from embedding_service.pixels import PixelRules, prepare
 from servicekit import client, errors
 
-
-@pytest.fixture(scope="module")
-def seeds() -> list[bytes]:
-    """A small picture in every format that this Pillow writes."""
-    Image.init()
-    random_state = np.random.default_rng(3)
-    image = Image.fromarray(random_state.integers(0, 256, (96, 128, 3), dtype=np.uint8))
-    encoded = []
-    for kind, mode in (
-        ("JPEG", "RGB"),
-        ("JPEG", "CMYK"),
-        ("PNG", "RGBA"),
-        ("PNG", "P"),
-        ("GIF", "P"),
-        ("BMP", "RGB"),
-        ("TIFF", "RGB"),
-        ("WEBP", "RGB"),
-        ("AVIF", "RGB"),
-    ):
-        if kind in Image.SAVE:
-            buffer = io.BytesIO()
-            image.convert(mode).save(buffer, kind)
-            encoded.append(buffer.getvalue())
-    return encoded
-
-
-def mutated(seeds: list[bytes], count: int) -> Iterator[bytes]:
-    """Seeded damage: flipped bytes, headers above all, cut, doubled and swapped pieces, another file's tail."""
-    chance = random.Random(20)
-    for number in range(count):
-        data = bytearray(seeds[number % len(seeds)])
-        for _ in range(chance.choice((1, 1, 2, 8, 64))):
-            reach = min(len(data), chance.choice((32, 256, len(data))))
-            data[chance.randrange(reach)] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
-        at = chance.randrange(len(data))
-        tail = chance.choice(seeds)
-        match chance.randrange(6):
-            case 0:
-                data = data[:at]
-            case 1:
-                data = data[:at] + data[at // 2 :]
-            case 2:
-                data = data[:at] + tail[len(tail) // 2 :]
-        yield bytes(data)
+Mutate = Callable[[list[bytes], int], Iterator[bytes]]
 
 
 def check(data: bytes) -> bool:
@@ -79,25 +34,27 @@ def check(data: bytes) -> bool:
     return True
 
 
-def test_200_mutated_files(seeds: list[bytes]) -> None:
+def test_200_mutated_files(seeds: list[bytes], mutated: Mutate) -> None:
     read = [check(data) for data in mutated(seeds, 200)]
     # Some survive and some do not, or the damage would test nothing.
     assert 0.05 < np.mean(read) < 0.95
 
 
 @pytest.mark.slow
-def test_1000_mutated_files_and_more(seeds: list[bytes]) -> None:
+def test_1000_mutated_files_and_more(seeds: list[bytes], mutated: Mutate) -> None:
     read = [check(data) for data in mutated(seeds, 2000)]
     assert 0.05 < np.mean(read) < 0.95
 
 
-async def test_mutated_files_through_the_service(serve: Callable[..., Any], seeds: list[bytes]) -> None:
+async def test_mutated_files_through_the_service(
+    serve: Callable[..., Any], seeds: list[bytes], mutated: Mutate
+) -> None:
     files = list(mutated(seeds, 120))
     files[60] = seeds[0]
     async with serve(PerceptualEngine()) as channel:
         stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         answer = await client.call(stub.EmbedImages, pb.EmbedImagesRequest(images=files), timeout=60)
-        again = await client.call(stub.EmbedImages, pb.EmbedImagesRequest(images=seeds[:1]), timeout=30)
+        again = await client.call(stub.EmbedImages, pb.EmbedImagesRequest(images=seeds[:1]), timeout=60)
     assert len(answer.results) == 120
     assert all(result.WhichOneof("result") for result in answer.results)
     assert answer.results[60].embedding.values == again.results[0].embedding.values
@@ -107,7 +64,7 @@ def test_large_pictures_are_decoded_two_at_a_time(encode: Callable[..., bytes]) 
     """However many threads: the largest allowed takes hundreds of megabytes in a file of kilobytes."""
     data = encode(Image.new("1", (5000, 3600)))
     most = active = 0
-    lock = threading.Lock()
+    lock, two = threading.Lock(), threading.Event()
 
     def one(_: int) -> None:
         nonlocal most, active
@@ -115,7 +72,10 @@ def test_large_pictures_are_decoded_two_at_a_time(encode: Callable[..., bytes]) 
             with lock:
                 active += 1
                 most = max(most, active)
-            # Long enough for the other threads to come in, if they could.
+                if active == 2:
+                    two.set()
+            assert two.wait(60)
+            # Long enough for a third to come in, if it could.
             time.sleep(0.05)
             with lock:
                 active -= 1

@@ -128,10 +128,32 @@ def test_formats(kind: str, encode: Encode) -> None:
     assert difference(data, Image.open(io.BytesIO(data)).convert("RGB")) < 1.0
 
 
-def test_the_first_frame_counts(encode: Encode) -> None:
-    first, second = textured(300, 300), Image.new("RGB", (300, 300), "red")
-    data = encode(first, "GIF", save_all=True, append_images=[second])
-    assert difference(data, Image.open(io.BytesIO(data)).convert("RGB")) < 1.0
+def test_heic_is_read_where_pillow_reads_it_and_refused_in_words_elsewhere() -> None:
+    Image.init()
+    header = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+    if "HEIF" in Image.SAVE:
+        buffer = io.BytesIO()
+        textured(320, 240).save(buffer, "HEIF")
+        assert difference(buffer.getvalue(), textured(320, 240)) < 4.0
+        return
+    with pytest.raises(errors.InvalidArgument, match="send a JPEG") as refused:
+        prepare(header, RULES)
+    assert refused.value.reason == "IMAGE_UNREADABLE"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG", "AVIF"])
+def test_only_the_first_frame_is_decoded(kind: str, encode: Encode) -> None:
+    """However many there are: fifty here."""
+    Image.init()
+    if kind not in Image.SAVE_ALL:
+        pytest.skip(f"this Pillow does not write {kind}")
+    first = textured(96, 96)
+    more = [Image.new("RGB", (96, 96), (5 * shade, 0, 0)) for shade in range(50)]
+    data = encode(first, kind, save_all=True, append_images=more)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.n_frames > 1
+        expected = opened.convert("RGB")
+    assert difference(data, expected) < 1.0
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from embedding_service.queues import Limits
 from embedding_service.selection import load_engine
 from embedding_service.servicer import EmbeddingServicer
 from embedding_service.settings import Settings, cpus
+from embedding_service.threads import let_the_loop_in
 from servicekit import Service, run
 
 
@@ -41,6 +42,7 @@ def service(embedder: Embedder) -> Service:
 
 def main() -> None:
     """Serves until it is told to stop."""
+    let_the_loop_in()
     settings = Settings()
 
     async def build() -> Service:

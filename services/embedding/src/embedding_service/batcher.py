@@ -1,6 +1,6 @@
 """Dynamic batching: batches form while the device is busy.
 
-One task owns the queues. It hands waiting items to a bounded pool that prepares them, and prepared
+One task owns the queues. It hands waiting items to bounded pools that prepare them, one per lane, and prepared
 items to the device, one batch at a time; it runs when something arrives or finishes and never polls.
 While the device works on one batch the next one is prepared, so a batch is as large as the load makes
 it: one image alone is never held back, and under load every pass is full (the idea is
@@ -24,6 +24,7 @@ from embedding_service.admission import Admission
 from embedding_service.device import Device
 from embedding_service.engine import Engine
 from embedding_service.queues import Average, Item, Kind, Lane, Limits, Outcome, Pace, Turns
+from embedding_service.threads import yield_to_others
 from servicekit import errors
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class Batcher:
         self._ready = Turns(limits.bulk_share)
         self._preparing = dict.fromkeys(Lane, 0)
         self._per_item = Average()
+        self._per_pass = Average()
+        self._per_preparation = Average()
         self._pace = Pace()
         self._admission = Admission(limits, self._pace)
         self._device = Device(engine, limits.failures, on_fatal)
@@ -53,11 +56,19 @@ class Batcher:
         self._stale = False
         self._closing = False
         self._wake = asyncio.Event()
-        self._pool = ThreadPoolExecutor(limits.preprocess_threads, thread_name_prefix="preprocess")
+        # Each lane has its own threads, so that a person's picture never waits for one of bulk's to be done; bulk's
+        # yield to everything else in the process: the loop, the device, and people's pictures.
+        self._pools = {
+            Lane.INTERACTIVE: ThreadPoolExecutor(limits.preprocess_threads, thread_name_prefix="preprocess"),
+            Lane.BULK: ThreadPoolExecutor(
+                limits.preprocess_threads, thread_name_prefix="preprocess-bulk", initializer=yield_to_others
+            ),
+        }
         self._owner: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Starts the owner on the running loop."""
+        metrics.show_zeros()
         self._owner = asyncio.create_task(self._own(), name="batcher")
 
     async def close(self) -> None:
@@ -68,7 +79,8 @@ class Batcher:
             self._owner.cancel()
             await asyncio.gather(self._owner, return_exceptions=True)
         self._fail_queued(errors.Unavailable("the service is stopping", reason="STOPPING", retry_after=1.0))
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
         self._device.close()
 
     @property
@@ -135,17 +147,21 @@ class Batcher:
 
     def _feed_pool(self) -> None:
         ahead = 2 * self._engine.max_batch
-        while sum(self._preparing.values()) < self._limits.preprocess_threads:
-            lanes = [lane for lane in Lane if self._preparing[lane] + self._ready.waiting(lane) < ahead]
+        while True:
+            lanes = [
+                lane
+                for lane, preparing in self._preparing.items()
+                if preparing < self._limits.preprocess_threads and preparing + self._ready.waiting(lane) < ahead
+            ]
             item = self._waiting.take(lanes)
             if item is None:
                 return
-            if self._hopeless(item):
+            if self._hopeless(item, (self._per_preparation.value or 0.0) + (self._per_pass.value or 0.0)):
                 continue
             self._preparing[item.lane] += 1
             item.waited += time.monotonic() - item.since
             work = self._engine.preprocess if item.kind is Kind.IMAGE else self._engine.tokenize
-            future = asyncio.get_running_loop().run_in_executor(self._pool, _timed, work, item.payload)
+            future = asyncio.get_running_loop().run_in_executor(self._pools[item.lane], _timed, work, item.payload)
             future.add_done_callback(partial(self._prepared, item))
 
     def _prepared(self, item: Item, future: asyncio.Future[tuple[Any, float]]) -> None:
@@ -162,6 +178,7 @@ class Batcher:
             return
         prepared, seconds = future.result()
         metrics.preprocess.record(seconds, item.labels)
+        self._per_preparation.add(seconds)
         if item.result.done():
             return
         item.payload = prepared
@@ -184,23 +201,27 @@ class Batcher:
     def _form_batch(self) -> list[Item]:
         batch: list[Item] = []
         size = self._batch_size()
+        # A pass that a person waits for is filled up with bulk only while it stays short.
+        short = self._batch_size(0.5)
         now = time.monotonic()
         while len(batch) < size:
-            item = self._ready.take(kind=batch[0].kind if batch else None)
+            people = len(batch) >= short and any(item.lane is Lane.INTERACTIVE for item in batch)
+            lanes = (Lane.INTERACTIVE,) if people else tuple(Lane)
+            item = self._ready.take(lanes, kind=batch[0].kind if batch else None)
             if item is None:
                 break
-            if self._hopeless(item):
+            if self._hopeless(item, self._per_pass.value or 0.0):
                 continue
             item.waited += now - item.since
             metrics.queue_wait.record(item.waited, item.labels)
             batch.append(item)
         return batch
 
-    def _batch_size(self) -> int:
-        """As many as fit into one pass of the length aimed at."""
+    def _batch_size(self, share: float = 1.0) -> int:
+        """As many as fit into one pass of the length aimed at, or of this share of it."""
         if not self._per_item.value:
             return self._engine.max_batch
-        return max(1, min(self._engine.max_batch, int(self._limits.batch_seconds / self._per_item.value)))
+        return max(1, min(self._engine.max_batch, int(self._limits.batch_seconds * share / self._per_item.value)))
 
     def _worth_waiting(self) -> bool:
         """Whether the idle device should wait a little for more, as configured."""
@@ -228,6 +249,7 @@ class Batcher:
         metrics.infer.record(seconds, labels)
         metrics.batch_size.record(len(batch), labels)
         if batch[0].kind is Kind.IMAGE:
+            self._per_pass.add(seconds)
             self._per_item.add(seconds / len(batch))
             self._pace.finished(len(batch))
         for item, outcome in zip(batch, outcomes, strict=True):
@@ -235,16 +257,24 @@ class Batcher:
 
     # ---- ends
 
-    def _hopeless(self, item: Item) -> bool:
-        """Ends an item whose caller left or whose deadline cannot be met; True when it did."""
+    def _hopeless(self, item: Item, seconds: float) -> bool:
+        """Ends an item whose caller left, or whose deadline comes before the work ahead of it is done.
+
+        Args:
+            item: What is about to be worked on.
+            seconds: The work, as far as is known. Where nothing else is in work it is tried all the same: an estimate
+                gone wrong is mended by the next pass, and only by that.
+        """
         if item.result.done():
             return True
-        if item.deadline is not None and time.monotonic() + (self._per_item.value or 0.0) > item.deadline:
-            item.end(
-                errors.DeadlineExceeded("the deadline passed while waiting in the queue", reason="QUEUED_TOO_LONG")
-            )
-            return True
-        return False
+        if item.deadline is None:
+            return False
+        left = item.deadline - time.monotonic()
+        idle = not self._busy and not any(self._preparing.values())
+        if left > 0 and (left >= seconds or idle):
+            return False
+        item.end(errors.DeadlineExceeded("the deadline passed while waiting in the queue", reason="QUEUED_TOO_LONG"))
+        return True
 
     def _ended(self, item: Item, future: asyncio.Future[Outcome]) -> None:
         if future.cancelled():

@@ -33,8 +33,6 @@ _Entry = tuple[str, bytes | errors.ServiceError] | None
 
 # Ends of a stream after which the unanswered pictures may be sent again: embedding changes nothing.
 _REPEATABLE = (errors.Unavailable, errors.ResourceExhausted, errors.Aborted, errors.Cancelled, errors.DeadlineExceeded)
-# What grpc.aio says where a stream broke while it was being written to: the real status is lost.
-_LOST_STATUS = "Internal error from Core"
 # Reasons of single pictures that say nothing about the picture.
 _REPEATABLE_REASONS = {"DEVICE_FAILED", "STOPPING", "QUEUED_TOO_LONG", "PREPROCESS_FAILED"}
 
@@ -188,7 +186,7 @@ class _Transfer:
                 async for result in self._stream():
                     yield result
             except errors.ServiceError as error:
-                if not _may_repeat(error):
+                if not isinstance(error, _REPEATABLE):
                     raise
                 failures = 1 if self._given > given else failures + 1
                 if failures >= self._options.attempts:
@@ -326,10 +324,6 @@ class _Transfer:
             self._given += 1
             self._room.set()
             yield result
-
-
-def _may_repeat(error: errors.ServiceError) -> bool:
-    return isinstance(error, _REPEATABLE) or error.message == _LOST_STATUS
 
 
 def _pause(error: errors.ServiceError, failures: int) -> float:

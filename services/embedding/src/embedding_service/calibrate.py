@@ -26,8 +26,8 @@ SAME_PHOTO = ("same_bytes", "re_encode", "resize", "crop", "brightness", "waterm
 SAME_PRODUCT = ("other_angle",)
 DIFFERENT = ("different_product_same_type", "unrelated")
 
-# Where one photo's variants and different products overlap, the duplicate threshold keeps this far below the
-# nearest pair of different products: a wrong duplicate stops an upload, a missed one only stores it twice.
+# Where one photo's variants and other photos overlap, the duplicate threshold keeps this far below the nearest
+# pair of other photos: a wrong duplicate stops an upload, a missed one only stores it twice.
 MARGIN = 0.85
 _BATCH = 32
 _THRESHOLDS_FILE = Path(__file__).with_name("perceptual_thresholds.json")
@@ -77,16 +77,17 @@ def embed(engine: Engine, files: Sequence[Path]) -> Iterable[Vectors]:
 def thresholds(measured: Sequence[Distance]) -> Thresholds:
     """Thresholds that follow from labelled pairs.
 
-    Duplicate: half way, by ratio, between the farthest variant of one photo and the nearest different
-    products; where these overlap, `MARGIN` of the latter, so that no different products match.
+    Duplicate: half way, by ratio, between the farthest variant of one photo and the nearest pair of other
+    photos, be they of another product or another view of the same one; where these overlap, `MARGIN` of the
+    latter, so that no other photo matches.
     Similar: where the share of other views missed and of different products matched is least together
     (Youden's index), and never below the duplicate threshold.
     """
     different = _of(measured, DIFFERENT)
-    nearest = float(different.min())
+    views = _of(measured, SAME_PRODUCT)
+    nearest = float(min(different.min(), views.min(initial=np.inf)))
     farthest = float(_of(measured, SAME_PHOTO).max(initial=0.0))
     duplicate = float(np.sqrt(max(farthest, 1e-3) * nearest)) if farthest < nearest else nearest * MARGIN
-    views = _of(measured, SAME_PRODUCT)
     candidates = np.unique(np.concatenate([views, different]))
     best = min(candidates, key=lambda t: (views >= t).mean() + (different < t).mean()) if len(views) else duplicate
     return Thresholds(round(duplicate, 2), round(max(duplicate, float(best)), 2))

@@ -22,7 +22,7 @@ from PIL import Image
 
 DIMENSION = 512
 # Raised whenever a vector changes: stored vectors then belong to another model, thresholds to be calibrated.
-VERSION = 1
+VERSION = 2
 
 Plane = NDArray[np.float64]
 
@@ -43,8 +43,8 @@ _GREYS = 7
 
 # Weights of the families' squared distances, found on the sample photos, the variants of samples/make_pairs.py
 # and harsher ones; the scale puts the calibrated duplicate threshold near 5, as CLIP's is.
-_SCALE = 23.5
-_WEIGHTS = {"edges": 1.0, "luma": 0.7, "chroma": 1.0, "colours": 2.5, "background": 1.0}
+_SCALE = 49.0
+_WEIGHTS = {"edges": 1.5, "luma": 1.0, "chroma": 1.0, "colours": 3.0, "background": 1.0}
 
 
 def describe(image: Image.Image) -> NDArray[np.float32]:
@@ -166,7 +166,9 @@ def _edges(luma: Plane) -> Plane:
 
 def _luma(luma: Plane, ground: float) -> Plane:
     """Light and dark relative to the background, without their mean: (80,)."""
-    spectrum = _spectrum(np.log((luma + 8.0) / (ground + 8.0)), _LUMA_FREQUENCIES).ravel()
+    shades = np.log((luma + 8.0) / (ground + 8.0))
+    # What is lighter than the background counts half: brightening clips it first.
+    spectrum = _spectrum(np.where(shades > 0.0, 0.5 * shades, shades), _LUMA_FREQUENCIES).ravel()
     # The mean hangs on how much background the box holds.
     return _unit(spectrum[1:])
 
@@ -187,19 +189,26 @@ def _colours(planes: tuple[Plane, Plane, Plane], salience: Plane, ground: tuple[
     blue, red = (planes[1][seen] - ground[1]) * gain, (planes[2][seen] - ground[2]) * gain
     colourfulness = np.hypot(blue, red)
     hue = np.mod(np.arctan2(red, blue), 2 * np.pi) * (_HUES / (2 * np.pi))
-    coloured = product * np.clip(colourfulness / 24.0, 0.0, 1.0)
+    # The hue of what is nearly grey is an encoder's noise.
+    coloured = product * np.clip((colourfulness - 4.0) / 32.0, 0.0, 1.0)
     strong = np.clip((colourfulness - 30.0) / 30.0, 0.0, 1.0)
     shades = np.log((planes[0][seen] + 16.0) / (ground[0] + 16.0))
     shade = np.clip((shades + 1.6) * 3.3, 0.0, _GREYS - 1.0)
     masses = np.concatenate(
         [
-            _histogram(hue, coloured * (1.0 - strong), _HUES),
-            _histogram(hue, coloured * strong, _HUES),
+            _smoothed(_histogram(hue, coloured * (1.0 - strong), _HUES)),
+            _smoothed(_histogram(hue, coloured * strong, _HUES)),
             _histogram(shade, product - coloured, _GREYS),
         ]
     )
     shares: Plane = np.sqrt(masses / (masses.sum() + 1e-9))
     return shares
+
+
+def _smoothed(circle: Plane) -> Plane:
+    """Half of each bin's mass goes to its neighbours on the circle: hues turn a little with every encoder."""
+    smoothed: Plane = 0.5 * circle + 0.25 * (np.roll(circle, 1) + np.roll(circle, -1))
+    return smoothed
 
 
 def _histogram(positions: Plane, weights: Plane, count: int) -> Plane:

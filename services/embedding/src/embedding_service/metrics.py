@@ -45,3 +45,17 @@ batch_size = _meter.create_histogram(
 device_failures = _meter.create_counter(
     "jewelry_embedding_device_failures", description="Passes that the device failed, before and after the retry."
 )
+
+
+def show_zeros() -> None:
+    """Makes every counter exist, so that a rule sees nothing refused rather than no metric.
+
+    Called once the exporter is in place: what is counted before is lost.
+    """
+    for lane in ("interactive", "bulk"):
+        outstanding_images.add(0, {"lane": lane})
+        outstanding_bytes.add(0, {"lane": lane})
+        for reason in ("full", "deadline"):
+            refused.add(0, {"lane": lane, "reason": reason})
+    for attempt in ("first", "retry"):
+        device_failures.add(0, {"attempt": attempt})

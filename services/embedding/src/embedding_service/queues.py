@@ -41,7 +41,7 @@ class Limits:
     Attributes:
         max_images: Items queued and in work.
         max_bytes: Encoded bytes queued and in work.
-        preprocess_threads: Items prepared at once.
+        preprocess_threads: Items of a lane prepared at once.
         wait_seconds: Longest wait for a fuller batch while the device idles; 0 never waits.
         batch_seconds: Length of a pass aimed at: no interactive item waits longer for the device.
         bulk_share: Every so many turns one goes to bulk while interactive items wait.
@@ -119,9 +119,10 @@ class Turns:
         candidates = [lane for lane in Lane if lane in lanes and self._queues[lane]]
         if not candidates:
             return None
-        contested = len(candidates) == len(Lane)
+        # Counted also while bulk may not be taken: it then gets the next turn that is free to all.
+        contested = all(self._queues.values())
         lane = candidates[0]
-        if contested and self._streak >= self._bulk_share - 1:
+        if contested and Lane.BULK in candidates and self._streak >= self._bulk_share - 1:
             lane = Lane.BULK
         queue = self._queues[lane]
         if kind is not None and queue[0].kind is not kind:
@@ -161,6 +162,11 @@ class Pace:
     def work_begins(self) -> None:
         """The first item came in after idleness."""
         self._since = time.monotonic()
+
+    def doubt(self) -> None:
+        """Something was refused though nothing is in work: half the estimate from now on."""
+        if self._average.value is not None:
+            self._average.value /= 2
 
     def finished(self, count: int) -> None:
         """So many items came out."""

@@ -39,7 +39,7 @@ class Settings(ServiceSettings):
         150.0, gt=0, description="Longest bulk pass aimed at, so that an interactive image never waits long."
     )
     embed_threads: int = Field(0, ge=0, le=256, description="Threads of one CPU pass; 0: the CPUs at hand.")
-    preprocess_threads: int = Field(0, ge=0, le=256, description="Decoding threads; 0: the CPUs at hand.")
+    preprocess_threads: int = Field(0, ge=0, le=256, description="Decoding threads of each lane; 0: the CPUs at hand.")
     embed_max_outstanding_images: int = Field(2048, ge=1, description="Images queued and in work; more are refused.")
     embed_max_outstanding_mb: int = Field(512, ge=32, description="MiB of files queued and in work.")
     embed_max_streams: int = Field(32, ge=1, description="Streams open at once; more are refused.")

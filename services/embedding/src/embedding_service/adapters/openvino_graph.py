@@ -59,12 +59,15 @@ def vision_tower(tensors: Tensors, config: Mapping[str, Any], rules: PixelRules)
     patch = int(config.get("patch_size", 32))
     grid = rules.crop // patch
     pixels = ops.parameter([-1, rules.crop, rules.crop, 3], Type.u8, "pixels")
-    values = ops.multiply(ops.convert(pixels, Type.f32), _constant(rules.scale))
-    values = ops.add(values, _constant(rules.shift))
-    planes = ops.transpose(values, _ints(0, 3, 1, 2))
-    kernel = tensors["vision_model.embeddings.patch_embedding.weight"]
-    patches = ops.convolution(planes, _constant(kernel), [patch, patch], [0, 0], [0, 0], [1, 1])
-    tokens = ops.transpose(ops.reshape(patches, _ints(0, shape.width, grid * grid), True), _ints(0, 2, 1))
+    # Patches do not overlap: their convolution is one product of matrices, which is faster. The normalisation
+    # of the pixels goes into its weights and bias.
+    rows = ops.reshape(pixels, _ints(0, grid, patch, grid, patch * 3), True)
+    patches = ops.reshape(
+        ops.convert(ops.transpose(rows, _ints(0, 1, 3, 2, 4)), Type.f32), _ints(0, grid * grid, patch * patch * 3), True
+    )
+    kernel = tensors["vision_model.embeddings.patch_embedding.weight"].transpose(0, 2, 3, 1)
+    weight, bias = (kernel * rules.scale).reshape(shape.width, -1), (kernel * rules.shift).sum(axis=(1, 2, 3))
+    tokens = ops.add(ops.matmul(patches, _constant(weight), False, True), _constant(bias))
     batch = ops.gather(ops.shape_of(pixels, Type.i64), _ints(0), _ints(0))
     start = tensors["vision_model.embeddings.class_embedding"].reshape(1, 1, -1)
     starts = ops.broadcast(_constant(start), ops.concat([batch, _ints(1, shape.width)], 0))
@@ -72,7 +75,7 @@ def vision_tower(tensors: Tensors, config: Mapping[str, Any], rules: PixelRules)
     hidden = ops.add(hidden, _constant(tensors["vision_model.embeddings.position_embedding.weight"][None]))
     tower = _Tower(tensors, "vision_model", shape)
     hidden = tower.norm(hidden, "pre_layrnorm")
-    hidden = tower.layers(hidden, causal=False)
+    hidden = tower.layers(hidden, causal=False, first_only=True)
     pooled = tower.norm(ops.gather(hidden, _int(0), _int(1)), "post_layernorm")
     return Model([tower.project(pooled, "visual_projection")], [pixels], "clip-vision")
 
@@ -102,12 +105,18 @@ class _Tower:
         self._name = name
         self._shape = shape
 
-    def layers(self, hidden: Node, *, causal: bool) -> Node:
-        """The transformer: pre-norm attention and MLP, each with a residual."""
+    def layers(self, hidden: Node, *, causal: bool, first_only: bool = False) -> Node:
+        """The transformer: pre-norm attention and MLP, each with a residual.
+
+        With `first_only` the last layer is computed for the first token alone, the only one that the vision
+        tower's output looks at: 7% less work, the same numbers.
+        """
         for index in range(self._shape.layers):
             layer = f"encoder.layers.{index}"
-            attended = self._attention(self.norm(hidden, f"{layer}.layer_norm1"), f"{layer}.self_attn", causal)
-            hidden = ops.add(hidden, attended)
+            normal = asking = self.norm(hidden, f"{layer}.layer_norm1")
+            if first_only and index == self._shape.layers - 1:
+                hidden, asking = _first_token(hidden), _first_token(normal)
+            hidden = ops.add(hidden, self._attention(asking, normal, f"{layer}.self_attn", causal))
             inner = self._linear(self.norm(hidden, f"{layer}.layer_norm2"), f"{layer}.mlp.fc1")
             hidden = ops.add(hidden, self._linear(_ACTIVATIONS[self._shape.activation](inner), f"{layer}.mlp.fc2"))
         return hidden
@@ -122,13 +131,14 @@ class _Tower:
         """The last projection, without bias."""
         return ops.matmul(pooled, _constant(self._tensors[f"{name}.weight"]), False, True)
 
-    def _attention(self, hidden: Node, part: str, causal: bool) -> Node:
+    def _attention(self, asking: Node, hidden: Node, part: str, causal: bool) -> Node:
+        """What the tokens of `asking` take from those of `hidden`."""
         heads, depth = self._shape.heads, self._shape.width // self._shape.heads
         query, key, value = (
             ops.transpose(
-                ops.reshape(self._linear(hidden, f"{part}.{name}"), _ints(0, 0, heads, depth), True), _ints(0, 2, 1, 3)
+                ops.reshape(self._linear(tokens, f"{part}.{name}"), _ints(0, 0, heads, depth), True), _ints(0, 2, 1, 3)
             )
-            for name in ("q_proj", "k_proj", "v_proj")
+            for name, tokens in (("q_proj", asking), ("k_proj", hidden), ("v_proj", hidden))
         )
         attended = ops.scaled_dot_product_attention(query, key, value, causal=causal)
         merged = ops.reshape(ops.transpose(attended, _ints(0, 2, 1, 3)), _ints(0, 0, self._shape.width), True)
@@ -137,6 +147,10 @@ class _Tower:
     def _linear(self, hidden: Node, part: str) -> Node:
         weight = _constant(self._tensors[f"{self._name}.{part}.weight"])
         return ops.add(ops.matmul(hidden, weight, False, True), _constant(self._tensors[f"{self._name}.{part}.bias"]))
+
+
+def _first_token(tokens: Node) -> Node:
+    return ops.slice(tokens, _ints(0), _ints(1), _ints(1), _ints(1))
 
 
 def _quick_gelu(node: Node) -> Node:

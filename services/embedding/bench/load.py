@@ -1,0 +1,252 @@
+"""The service under load: in this process beside its bare engine, and as a process of its own over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+from jewelry.embedding.v1 import embedding_pb2 as pb
+from jewelry.embedding.v1 import embedding_pb2_grpc
+from pictures import files
+
+from embedding_service.__main__ import limits
+from embedding_service.embedder import Embedder
+from embedding_service.engine import Engine
+from embedding_service.queues import Lane
+from embedding_service.selection import load_engine
+from embedding_service.settings import Settings, cpus
+from servicekit import ServiceSettings, client, errors
+
+DESCRIPTORS = [pb.DESCRIPTOR.services_by_name["EmbeddingService"]]
+CLIENTS = (1, 8, 64)
+# Single pictures that a p99 is taken of, and the longest that they are waited for.
+SINGLES = 100
+LONGEST = 60.0
+_ROUNDS = 4
+
+
+@dataclasses.dataclass
+class Load:
+    """What a group of clients saw."""
+
+    seconds: float = 0.0
+    latencies: list[float] = dataclasses.field(default_factory=list)
+    refusals: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        return len(self.latencies) / self.seconds
+
+    def quantile(self, share: float) -> float:
+        """Milliseconds."""
+        return quantile(self.latencies, share)
+
+
+def quantile(values: list[float], share: float) -> float:
+    """Seconds in, milliseconds out."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))] * 1000 if values else 0.0
+
+
+# ---- in this process
+
+
+async def batcher(model: Path, engine: str, seconds: float) -> None:
+    """The whole service but gRPC beside its bare engine: same process, same type, same pictures, taking turns."""
+    settings = Settings(_env_file=None, embed_engine=engine, clip_model=str(model))  # type: ignore[arg-type]
+    bare = load_engine(settings)
+    embedder = Embedder(lambda: bare, limits(settings))
+    await embedder.start()
+    data = files()["0.2 MB"]
+    passes, whole = bare_work(bare, data)
+    rates: dict[str, list[float]] = {"bare engine, pixels ready": [], "bare engine, decoding first": [], "service": []}
+    try:
+        for _ in range(_ROUNDS):
+            rates["bare engine, pixels ready"].append(await asyncio.to_thread(rate, passes, seconds))
+            rates["bare engine, decoding first"].append(await asyncio.to_thread(rate, whole, seconds))
+            load = await closed(lambda: embedder.images([data], Lane.BULK, None), 16, seconds)
+            rates["service"].append(load.rate)
+            # Waits for the pass that the last clients left behind: the bare engine must not meet it.
+            await embedder.images([data], Lane.BULK, None)
+    finally:
+        await embedder.close()
+    means = {name: statistics.median(values) for name, values in rates.items()}
+    card = bare.card
+    print(f"\n## Batcher: {card.engine} {card.device} {card.dtype}, one process, {_ROUNDS} turns, 0.2 MB files\n")
+    print("| | images/s | service / this |\n|---|--:|--:|")
+    for name, value in means.items():
+        ratios = [served / other for served, other in zip(rates["service"], rates[name], strict=True)]
+        print(f"| {name} | {value:.1f} | {statistics.median(ratios):.2f} |")
+
+
+def bare_work(bare: Engine, data: bytes) -> tuple[Callable[[], int], Callable[[], int]]:
+    """Two loops' bodies that return how many pictures they did: passes alone, and decoding before each pass.
+
+    The descriptor does everything while it prepares, so both are the same for it.
+    """
+    pool = ThreadPoolExecutor(cpus())
+    size = 8
+
+    def whole() -> int:
+        bare.infer(list(pool.map(bare.preprocess, [data] * size)))
+        return size
+
+    if bare.card.engine == "perceptual":
+        return whole, whole
+    ready = [bare.preprocess(data)] * size
+
+    def passes() -> int:
+        bare.infer(ready)
+        return size
+
+    return passes, whole
+
+
+def rate(work: Callable[[], int], seconds: float) -> float:
+    """Mean pictures per second."""
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        count += work()
+    return count / (time.perf_counter() - started)
+
+
+# ---- as a process of its own
+
+
+@asynccontextmanager
+async def running(model: Path, engine: str) -> AsyncIterator[grpc.aio.Channel]:
+    """The service, started; a channel to it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    variables = {"EMBEDDING_ADDR": address, "EMBED_ENGINE": engine, "CLIP_MODEL": str(model), "LOG_LEVEL": "WARNING"}
+    command = [sys.executable, "-m", "embedding_service"]
+    process = subprocess.Popen(command, env={**os.environ, **variables})  # noqa: ASYNC220, S603  # our own module
+    try:
+        async with client.connect(address, DESCRIPTORS, ServiceSettings(_env_file=None)) as channel:
+            stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+            await stub.GetModel(pb.GetModelRequest(), timeout=120, wait_for_ready=True)
+            yield channel
+    finally:
+        process.terminate()
+        process.wait(30)  # nothing else runs any more
+
+
+Call = Callable[[], Awaitable[Any]]
+
+
+def embed(stub: Any, data: bytes, lane: int, timeout: float = 60.0) -> Call:
+    """One picture, straight to the stub: a refusal is counted, not repeated."""
+    request = pb.EmbedImagesRequest(images=[data], lane=lane)  # type: ignore[arg-type]
+    return lambda: client.call(stub.EmbedImages, request, timeout=timeout)
+
+
+async def one(call: Call, load: Load) -> None:
+    started = time.perf_counter()
+    try:
+        await call()
+        load.latencies.append(time.perf_counter() - started)
+    except (errors.ResourceExhausted, errors.DeadlineExceeded):
+        load.refusals.append(time.perf_counter() - started)
+
+
+async def closed(call: Call, clients: int, seconds: float) -> Load:
+    """So many clients, each with one call at a time; what ends after the time is not counted."""
+    load = Load()
+    started = time.perf_counter()
+
+    async def work() -> None:
+        while True:
+            await one(call, load)
+
+    workers = [asyncio.ensure_future(work()) for _ in range(clients)]
+    await asyncio.wait(workers, timeout=seconds)
+    load.seconds = time.perf_counter() - started
+    counted = dataclasses.replace(load, latencies=[*load.latencies], refusals=[*load.refusals])
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
+    return counted
+
+
+async def opened(call: Call, per_second: float, seconds: float) -> Load:
+    """Calls at a fixed rate, whatever becomes of those before."""
+    load, calls = Load(), []
+    started = time.perf_counter()
+    for number in range(max(1, int(per_second * seconds))):
+        await asyncio.sleep(max(0.0, started + number / per_second - time.perf_counter()))
+        calls.append(asyncio.ensure_future(one(call, load)))
+    await asyncio.gather(*calls)
+    load.seconds = time.perf_counter() - started
+    return load
+
+
+async def service(
+    model: Path, engine: str, seconds: float, sections: Collection[str], ceilings: dict[str, float]
+) -> None:
+    """End to end, latency and overload of one engine."""
+    async with running(model, engine) as channel:
+        stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        card = (await client.call(stub.GetModel, pb.GetModelRequest(), timeout=10)).model
+        print(f"\n## Service: {card.engine} {card.device} {card.dtype}, over gRPC, clients on the same CPUs\n")
+        small = files()["0.2 MB"]
+        await closed(embed(stub, small, pb.LANE_BULK), 8, 2.0)
+        if "service" in sections:
+            await throughput(stub, seconds, ceilings)
+        # Not 0, however short the measurement was asked to be.
+        peak = max(0.1, (await closed(embed(stub, small, pb.LANE_BULK), 16, 2 * seconds)).rate)
+        print(f"\ncapacity, 16 clients, 0.2 MB: {peak:.1f} images/s")
+        if "latency" in sections:
+            await latency(stub, small, peak, seconds)
+        if "overload" in sections:
+            await overload(stub, small, seconds)
+
+
+async def throughput(stub: Any, seconds: float, ceilings: dict[str, float]) -> None:
+    """Images per second by size of file and number of clients."""
+    print("| file | clients | images/s | of the decode ceiling | p50 ms | p99 ms |\n|---|--:|--:|--:|--:|--:|")
+    for name, data in files().items():
+        for clients in CLIENTS:
+            # Long enough for each client to be answered.
+            load = await closed(embed(stub, data, pb.LANE_BULK), clients, seconds * (2 if clients > 8 else 1))
+            of = f"{load.rate / ceilings[name]:.2f}" if ceilings else "-"
+            row = (name, clients, f"{load.rate:.1f}", of, f"{load.quantile(0.5):.0f}", f"{load.quantile(0.99):.0f}")
+            print("| " + " | ".join(map(str, row)) + " |")
+
+
+async def latency(stub: Any, data: bytes, peak: float, seconds: float) -> None:
+    """Single pictures alone, and while bulk takes 70% of what the service can do."""
+    alone = await closed(embed(stub, data, pb.LANE_INTERACTIVE), 1, 2 * seconds)
+    length = min(LONGEST, SINGLES / (0.1 * peak))
+    bulk = asyncio.ensure_future(opened(embed(stub, data, pb.LANE_BULK), 0.7 * peak, length + 2.0))
+    await asyncio.sleep(1.0)
+    under = await opened(embed(stub, data, pb.LANE_INTERACTIVE), 0.1 * peak, length)
+    behind = await bulk
+    print(
+        f"\nsingle pictures: alone p50 {alone.quantile(0.5):.0f} ms, p99 {alone.quantile(0.99):.0f} ms; under bulk at "
+        f"70% p50 {under.quantile(0.5):.0f} ms, p99 {under.quantile(0.99):.0f} ms of {len(under.latencies)} "
+        f"(bulk itself p50 {behind.quantile(0.5):.0f} ms): "
+        f"**{under.quantile(0.99) / alone.quantile(0.5):.1f} x the idle p50** (target 3)"
+    )
+
+
+async def overload(stub: Any, data: bytes, seconds: float) -> None:
+    """Three times what the service can do, from clients that wait 2 s at most."""
+    peak = max(0.1, (await closed(embed(stub, data, pb.LANE_INTERACTIVE), 16, 2 * seconds)).rate)
+    load = await opened(embed(stub, data, pb.LANE_INTERACTIVE, timeout=2.0), 3 * peak, 4 * seconds)
+    print(
+        f"\noverload, 3 x {peak:.1f}/s: {load.rate:.1f} images/s answered (**{load.rate / peak:.2f} of peak**, target "
+        f"0.9); {len(load.refusals)} refused, **p50 {quantile(load.refusals, 0.5):.0f} ms**, "
+        f"p99 {quantile(load.refusals, 0.99):.0f} ms (target 50)"
+    )
