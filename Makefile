@@ -15,7 +15,7 @@ PROTOS := $(shell find protos/jewelry -name '*.proto')
 PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py scrapers/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo demo-emulated up test test-browser test-libreoffice soak-copywriter soak-embedding bench-embedding bench-export bench-scrapers bench-semantic check-images lint release-protos format clean
+.PHONY: help setup protos demo demo-emulated up test test-browser test-libreoffice soak-copywriter soak-embedding bench-embedding pairs-index test-index-server crash-index soak-index bench-index bench-export bench-scrapers bench-semantic check-images lint release-protos format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,21 @@ soak-embedding: setup  ## The embedding service's long tests: memory over 20,000
 
 bench-embedding: setup  ## Engines, batching, latency and overload of the embedding service
 	@$(BIN)/python services/embedding/bench/bench_embedding.py
+
+pairs-index: setup  ## Verdicts on the labelled pairs of the samples
+	@$(BIN)/python -m tests.bench.pairs_index
+
+test-index-server: setup  ## The index's behaviour on a Milvus server: MILVUS_HOST, ZILLIZ_URL, or one of Milvus Lite's own
+	@$(BIN)/python -m pytest -m 'slow or not slow' -k server services/vision-index
+
+crash-index: setup  ## Kill -9 at every named step, 20 times each
+	@$(BIN)/python -m pytest -m slow tests/chaos/test_index_crashes.py
+
+soak-index: setup  ## 500 rounds of random kills
+	@$(BIN)/python -m tests.chaos.index_soak --rounds 500
+
+bench-index: setup  ## Insert, search and re-index beside exact numpy and HNSW
+	@$(BIN)/python -m tests.bench.bench_index
 
 bench-export: setup  ## The exporter beside openpyxl and XlsxWriter
 	@$(BIN)/python services/exporter/bench/bench_export.py

@@ -210,7 +210,7 @@ async def test_reindex_waits_for_an_embedding_service_that_was_away(world: Wired
 
 async def test_long_work_does_not_run_twice_at_once(world: Wired) -> None:
     await fill(world, 2)
-    running = aiter(world.index.reindex.run())
+    running = world.index.reindex.run()
     await anext(running)
     for other in (world.index.reindex.run(), world.index.repair.run(), world.index.legacy.run(b"", b"")):
         with pytest.raises(errors.Aborted) as refused:
@@ -543,12 +543,12 @@ async def test_background_work_that_is_stopped_goes_on_the_next_time(
     tmp_path: Path, port: int, fake: FakeEmbedding
 ) -> None:
     async with wired(tmp_path, port, batch_size=1) as world:
-        await fill(world, 5)
-    fake.delay = 0.1
+        await fill(world, 8)
     async with wired(tmp_path, port, batch_size=1, wishes=Wishes(reindex=True)) as world:
-        fake.embedded = 0
+        fake.delay = 0.1
+        note = f"reindex/{await world.vectors.space(await world.embedder.model())}/alyaimg"
         world.index.background.start()
-        while fake.embedded < 5:
+        while await world.vectors.note(note) is None:
             await asyncio.sleep(0.01)
     async with wired(tmp_path, port, batch_size=1) as world:
         fake.delay = 0.0

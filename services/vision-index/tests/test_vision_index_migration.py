@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
-from vision_index_world import FakeEmbedding, free_port, milvus_server, photo, wired
+from vision_index_world import FakeEmbedding, free_port, milvus_server, photo, serving, wired
 
 from servicekit import errors
 from vision_index_service.adapters import milvus_migration, milvus_rows
@@ -77,7 +77,7 @@ def make_old(client: MilvusClient, count: int, name: str = OLD) -> None:
             schema.add_field(column, kind)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=8)
     client.create_collection(name, schema=schema)
-    client.create_index(name, milvus_rows.indexes(client, True, schema), sync=False)
+    client.create_index(name, milvus_rows.indexes(client, schema, embedded=True), sync=False)
     client.load_collection(name)
     client.upsert(name, [entity(number) for number in range(count)])
 
@@ -190,8 +190,6 @@ def test_every_older_version_has_its_upgrade() -> None:
 
 async def test_a_store_of_version_1_goes_on_serving(tmp_path: Path, fake: FakeEmbedding) -> None:
     """The same in a folder, through the whole index: what was stored is found, and no picture is embedded again."""
-    from vision_index_world import serving
-
     async with serving(fake) as port:
         async with wired(tmp_path, port) as world:
             first = await world.index.ingest.upload(Upload(photo("ALY-EAR-001"), sku="S-1"))
@@ -205,7 +203,7 @@ async def test_a_store_of_version_1_goes_on_serving(tmp_path: Path, fake: FakeEm
                 client.drop_collection(space)
                 schema = milvus_rows.schema(len(vector))
                 client.create_collection(old, schema=schema)
-                client.create_index(old, milvus_rows.indexes(client, True, schema), sync=False)
+                client.create_index(old, milvus_rows.indexes(client, schema, embedded=True), sync=False)
                 client.load_collection(old)
                 client.upsert(old, [milvus_rows.to_entity(rows[0], vector)])
 

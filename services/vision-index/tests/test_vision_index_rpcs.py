@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -13,11 +15,14 @@ from vision_index_world import FakeEmbedding, Wired, photo, plain_picture, stub_
 
 from servicekit import client, errors
 
+if TYPE_CHECKING:
+    from jewelry.vision_index.v1.vision_index_pb2_grpc import VisionIndexServiceAsyncStub as AsyncStub
+
 SKUS = ["ALY-EAR-001", "ALY-EAR-005", "ALY-NEC-002", "ALY-RNG-003"]
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-async def upload_all(stub: object) -> dict[str, pb.UploadAndIndexResponse]:
+async def upload_all(stub: AsyncStub) -> dict[str, pb.UploadAndIndexResponse]:
     """The four photos, the last one for the other website, one minute apart."""
     done = {}
     for sku in SKUS:
@@ -27,11 +32,11 @@ async def upload_all(stub: object) -> dict[str, pb.UploadAndIndexResponse]:
             skip_duplicate_check=True,
             website="blysk" if sku == SKUS[-1] else "",
         )
-        done[sku] = await client.call(stub.UploadAndIndex, request, timeout=20)  # type: ignore[attr-defined]
+        done[sku] = await client.call(stub.UploadAndIndex, request, timeout=20)
     return done
 
 
-def minutes() -> object:
+def minutes() -> Callable[[], datetime]:
     ticks = iter(range(1000))
     return lambda: START + timedelta(minutes=next(ticks))
 
@@ -65,7 +70,7 @@ async def test_upload_check_and_search(world: Wired) -> None:
 
 
 async def test_search_is_narrowed(tmp_path: Path, port: int) -> None:
-    async with wired(tmp_path, port, clock=minutes()) as world, stub_of(world) as stub:  # type: ignore[arg-type]
+    async with wired(tmp_path, port, clock=minutes()) as world, stub_of(world) as stub:
         done = await upload_all(stub)
 
         async def urls(**given: object) -> list[str]:
@@ -191,10 +196,10 @@ async def test_stats_name_what_is_in_use(world: Wired) -> None:
             ("blysk", "blyskimg", 1),
         ]
         assert stats.model_id == "fake-1"
-        assert stats.collection.startswith("jewelry_images_")
+        assert stats.collection.startswith(world.given.get("collection_name", "jewelry_images") + "_")
         assert (stats.duplicate_distance, stats.similar_distance) == (0.2, 4.0)
         assert {a.role: (a.name, a.embedded) for a in stats.adapters} == {
-            "vectors": ("milvus-lite", True),
+            "vectors": (world.vectors.name, not world.given),
             "objects": ("folder", True),
         }
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from vision_index_world import free_port, milvus_server
+from pymilvus import MilvusClient
+from vision_index_world import drop_collections, free_port, milvus_server
 
 from servicekit import deadlines, errors
-from vision_index_service.adapters import milvus_store
+from vision_index_service.adapters import milvus_rows, milvus_store
 from vision_index_service.adapters.milvus_rows import collection_name
 from vision_index_service.adapters.milvus_store import MilvusStore
 from vision_index_service.model import EmbeddingModel, Filter, Mark, Print, Row, Vector
@@ -26,31 +27,17 @@ from vision_index_service.settings import Settings
 MODEL = EmbeddingModel("m1", "m", 8, 1.0, 5.0)
 
 
-@pytest.fixture(scope="module")
-def server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Milvus where one is configured, else a process that speaks its protocol."""
-    if os.environ.get("MILVUS_HOST") or os.environ.get("ZILLIZ_URL"):
-        yield {}
-        return
-    port = free_port()
-    with milvus_server(tmp_path_factory.mktemp("milvus"), port):
-        yield {"milvus_host": "127.0.0.1", "milvus_port": port}
-
-
 @pytest.fixture(params=["lite", "server"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MilvusStore]:
     given: dict[str, Any] = {"data_dir": tmp_path, "collection_name": f"test_{uuid.uuid4().hex[:8]}"}
-    if request.param == "lite":
-        given |= {"milvus_host": "", "zilliz_url": ""}
-    else:
+    if request.param == "server":
         given |= request.getfixturevalue("server_address")
     made = MilvusStore(Settings(_env_file=None, **given))
     assert made.embedded == (request.param == "lite")
     yield made
-    for name in await made._connection.run(lambda client: client.list_collections()):
-        if name.startswith(given["collection_name"]):
-            await made._connection.run(lambda client, name=name: client.drop_collection(name))
     await made.close()
+    if request.param == "server":
+        await drop_collections(given)
 
 
 def entry(name: str, bucket: str = "alyaimg", x: float = 0.0, **changes: Any) -> tuple[Row, Vector]:
@@ -154,6 +141,20 @@ async def test_many_writers_at_once(store: MilvusStore, monkeypatch: pytest.Monk
     assert [n.row.id for n in found] == ["r44", "r43"]
 
 
+@pytest.mark.parametrize(("version", "inverted"), [("v2.3.5-lite", 0), ("v2.4.1", 2), ("2.10.0", 2), ("v3.0", 2)])
+def test_filters_have_indexes_where_the_server_knows_them(version: str, inverted: int) -> None:
+    made = milvus_rows.indexes(MilvusClient, milvus_rows.schema(8), embedded=False, version=version)
+    assert Counter(index.index_type for index in made) == Counter({"HNSW": 1, "INVERTED": inverted})
+
+
+async def test_a_failed_call_is_logged_once(store: MilvusStore, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(errors.ServiceError):
+        await store.count("no_such_collection", Filter())
+    assert [record.name for record in caplog.records if record.levelname != "INFO"] == [
+        "vision_index_service.adapters.milvus_connection"
+    ]
+
+
 async def test_collections_made_at_once_are_one(tmp_path: Path) -> None:
     made = MilvusStore(Settings(_env_file=None, data_dir=tmp_path))
     names = await asyncio.gather(*(made.space(MODEL) for _ in range(8)))
@@ -166,7 +167,7 @@ async def test_collections_made_at_once_are_one(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_is_killed_slow_or_back(tmp_path: Path) -> None:
-    """Down and hanging: Unavailable within the deadline. Back: it goes on by itself, and nothing is lost."""
+    """Down and hanging: a typed error within the deadline. Back: it goes on by itself, and nothing is lost."""
     port = free_port()
     settings = Settings(
         _env_file=None, collection_name="t", milvus_host="127.0.0.1", milvus_port=port, vector_store_timeout=20.0
@@ -182,7 +183,7 @@ async def test_a_server_that_is_killed_slow_or_back(tmp_path: Path) -> None:
 
     async def refused(seconds: float) -> None:
         started = time.monotonic()
-        with pytest.raises(errors.Unavailable) as raised:
+        with pytest.raises((errors.Unavailable, errors.DeadlineExceeded)) as raised:
             await within(seconds, lambda: store.space(MODEL))
             await within(seconds, lambda: store.count(space, Filter()))
         assert time.monotonic() - started < seconds + 0.5
@@ -207,6 +208,6 @@ async def test_a_server_that_is_killed_slow_or_back(tmp_path: Path) -> None:
                 await within(2.0, lambda: store.space(MODEL))
                 assert await within(2.0, lambda: store.get(space, ["a"])) == {"a": entry("a")[0]}
                 break
-            except errors.Unavailable:
+            except (errors.Unavailable, errors.DeadlineExceeded):
                 assert time.monotonic() - back < 5.0
     await store.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from vision_index_world import FakeEmbedding, Wired, photo, plain_picture, serving, wired
+from vision_index_world import FakeEmbedding, Wired, drop_collections, photo, plain_picture, serving, wired
 
 from objectstore import FolderStore
 from servicekit import errors
@@ -75,6 +76,19 @@ async def test_replicas_agree_on_the_key(world: Wired) -> None:
     assert await world.rows() == 1
     for replica in replicas:
         await replica.reader.close()
+
+
+async def test_two_replicas_on_a_server_store_it_once(
+    tmp_path: Path, port: int, server_address: dict[str, Any]
+) -> None:
+    given = server_address | {"collection_name": f"test_{uuid.uuid4().hex[:8]}"}
+    async with wired(tmp_path, port, **given) as one, wired(tmp_path, port, **given) as other:
+        uploads = [each.index.ingest.upload(Upload(photo("ALY-EAR-001"))) for each in (one, other) for _ in range(10)]
+        done = await asyncio.gather(*uploads)
+        assert len({stored.url for stored in done}) == len({stored.id for stored in done}) == 1
+        assert await one.keys() == [done[0].url.split("/alyaimg/")[-1]]
+        assert await one.rows() == await other.rows() == 1
+    await drop_collections(given)
 
 
 async def test_a_replica_that_comes_late_finds_the_row_under_its_claim(
@@ -152,7 +166,7 @@ async def test_thresholds_of_request_and_configuration(world: Wired, tmp_path: P
             await world.index.ingest.check(other, asked=wrong)
         assert refused.value.fields.keys() == {"duplicate_distance"}
     await world.vectors.close()
-    async with wired(tmp_path, port, duplicate_distance=1000.0) as configured:
+    async with wired(tmp_path, port, **world.given, duplicate_distance=1000.0) as configured:
         assert (await configured.index.ingest.check(other)).verdict is Verdict.DUPLICATE
         assert (await configured.index.curator.stats()).thresholds.duplicate == 1000.0
 

@@ -13,19 +13,21 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jewelry.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from jewelry.type.v1 import type_pb2
 from jewelry.vision_index.v1 import vision_index_pb2, vision_index_pb2_grpc
 from PIL import Image
+from pymilvus import MilvusClient
 
 from objectstore import ObjectStore, open_store
 from servicekit import Service, errors, images
 from servicekit.server import RunningServer
 from servicekit.testing import serve_locally
 from servicekit.testing import settings as test_settings
+from vision_index_service import thresholds_file
 from vision_index_service.adapters.embedder import GrpcEmbedder
 from vision_index_service.adapters.milvus_store import MilvusStore
 from vision_index_service.background import NO_WISHES, Wishes
@@ -33,6 +35,9 @@ from vision_index_service.index import Index, assemble
 from vision_index_service.reading import Policy
 from vision_index_service.servicer import VisionIndexServicer
 from vision_index_service.settings import Settings
+
+if TYPE_CHECKING:  # the generated module has this class for the checker alone
+    from jewelry.vision_index.v1.vision_index_pb2_grpc import VisionIndexServiceAsyncStub
 
 ROOT = Path(__file__).resolve().parents[3]
 PHOTOS = ROOT / "samples" / "photos"
@@ -141,6 +146,8 @@ class Wired:
     objects: ObjectStore
     embedder: GrpcEmbedder
     data_dir: Path
+    given: dict[str, Any]
+    """Settings that it was wired with, to wire another one to the same stores."""
 
     def service(self) -> Service:
         servicer = VisionIndexServicer(self.index, self.vectors, self.objects)
@@ -169,10 +176,11 @@ async def wired(
     settings = Settings(_env_file=None, data_dir=data_dir, **given)
     embedder = GrpcEmbedder(f"127.0.0.1:{port}", settings, settings.embedding_timeout)
     vectors, objects = MilvusStore(settings), open_store(settings)
-    policy = Policy(settings.duplicate_distance, settings.similar_distance, settings.cross_website)
+    calibrated = thresholds_file.read(settings.calibrated_file)
+    policy = Policy(settings.duplicate_distance, settings.similar_distance, settings.cross_website, calibrated)
     index = assemble(embedder, vectors, objects, policy, clock, wishes=wishes, batch_size=settings.batch_size)
     try:
-        yield Wired(index, vectors, objects, embedder, data_dir)
+        yield Wired(index, vectors, objects, embedder, data_dir, given)
     finally:
         await index.close()
         await embedder.close()
@@ -181,7 +189,7 @@ async def wired(
 
 
 @asynccontextmanager
-async def stub_of(built: Wired) -> AsyncIterator[vision_index_pb2_grpc.VisionIndexServiceStub]:
+async def stub_of(built: Wired) -> AsyncIterator[VisionIndexServiceAsyncStub]:
     """The servicer on a real socket."""
     async with serve_locally(built.service()) as channel:
         yield vision_index_pb2_grpc.VisionIndexServiceStub(channel)
@@ -192,6 +200,19 @@ def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
+
+
+async def drop_collections(given: dict[str, Any]) -> None:
+    """Removes every collection of settings that name a server and the start of the collections' names."""
+
+    def drop(client: MilvusClient) -> None:
+        for name in client.list_collections():
+            if name.startswith(given["collection_name"]):
+                client.drop_collection(name)
+
+    store = MilvusStore(Settings(_env_file=None, **given))
+    await store._connection.run(drop)
+    await store.close()
 
 
 @contextmanager

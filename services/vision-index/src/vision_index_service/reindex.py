@@ -64,8 +64,8 @@ class Reindex:
         """
         buckets = [self._objects.bucket_for(website)] if website else list(self._objects.websites.values())
         async with self._gate.only("a re-index"):
-            aim = await self._intake.aim()
-            plans = [await self._plan(aim, bucket, restart) for bucket in buckets]
+            aim = await patiently(self._intake.aim)
+            plans = [await self._patient_plan(aim, bucket, restart) for bucket in buckets]
             meter = Meter(
                 total=sum(len(plan.pictures) + plan.done + plan.failed for plan in plans),
                 done=sum(plan.done for plan in plans),
@@ -93,6 +93,9 @@ class Reindex:
 
     async def _set(self, aim: Aim, bucket: str, state: dict[str, object] | None) -> None:
         await patiently(lambda: self._vectors.set_note(_note(aim, bucket), state))
+
+    async def _patient_plan(self, aim: Aim, bucket: str, restart: bool) -> _Plan:
+        return await patiently(lambda: self._plan(aim, bucket, restart))
 
     async def _plan(self, aim: Aim, bucket: str, restart: bool) -> _Plan:
         pictures, state = await asyncio.gather(

@@ -22,14 +22,19 @@ from vision_index_service.settings import Settings
 importlib.import_module("scipy.sparse")
 
 logger = logging.getLogger(__name__)
-# pymilvus logs each failed call with a traceback; the errors raised from here say it once.
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
+# pymilvus logs each failed call, and each that it repeats, with a traceback; the errors raised from here say it once.
+_SAID_ONCE = ("RPC error: ", "grpc RpcError: ", "grpc Timeout: ")
+logging.getLogger("pymilvus.decorators").addFilter(lambda record: not record.getMessage().startswith(_SAID_ONCE))
+logging.getLogger("milvus_lite").setLevel(logging.WARNING)  # tells of every flush
 
 T = TypeVar("T")
+AT_ONCE = {"retry_on_rate_limit": False}
+"""For writes: a limit is told to the caller, who knows how long he can wait, instead of holding a thread."""
 _INVALID_CODES = {6, 1100}  # Milvus Lite's and Milvus's codes for arguments that can never work
 # Milvus Lite serves inside this process and takes pymilvus's ping every 10 s for abuse ("too_many_pings").
 _NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
+_RATE_LIMIT_CODE = 8
+_NO_TIME_S = 0.05
 _WORKERS = 16
 _WAITING = 256
 
@@ -55,6 +60,12 @@ class MilvusConnection:
             return await self._threads.run(lambda: work(self._connected()))
         except (MilvusException, grpc.RpcError) as error:
             self._on_fault()
+            left = deadlines.remaining()
+            if left is not None and left < _NO_TIME_S:  # pymilvus tried until then
+                raise errors.DeadlineExceeded(
+                    "the vector store did not answer in the time that the caller gave; try again later",
+                    reason="VECTOR_STORE_TIMEOUT",
+                ) from error
             raise _typed(error) from error
 
     def left(self) -> float:
@@ -108,6 +119,12 @@ def _typed(error: Exception) -> errors.ServiceError:
     logger.warning("the vector store failed: %s %s", type(error).__name__, error)
     if isinstance(error, (ParamError, DataNotMatchException, SchemaNotReadyException)) or code in _INVALID_CODES:
         return errors.Internal("the vector store does not take this request", reason="VECTOR_STORE_ERROR")
+    if code == _RATE_LIMIT_CODE:
+        return errors.ResourceExhausted(
+            "the vector store takes fewer writes than it is sent; try again shortly",
+            reason="VECTOR_STORE_BUSY",
+            retry_after=1.0,
+        )
     return errors.Unavailable(
         "the vector store is down or refuses the request; try again shortly",
         reason="VECTOR_STORE_DOWN",

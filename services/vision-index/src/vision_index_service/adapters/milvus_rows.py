@@ -44,6 +44,7 @@ _NUMBERS = {
     "norm": DataType.DOUBLE,
 }
 _FILTERED = ("object_key", "sha_pixels")
+_NOT_INVERTED = re.compile(r"v?2\.[0-3]\b")
 COLUMNS = ["id", *_STRINGS, *_NUMBERS]
 ID_BYTES = 64
 
@@ -85,13 +86,17 @@ def schema(dimension: int) -> CollectionSchema:
     return made
 
 
-def indexes(client: MilvusClient, embedded: bool, of: CollectionSchema) -> Any:
-    """HNSW on a server. Milvus Lite searches exactly: it is no slower there, and misses nothing."""
+def indexes(client: MilvusClient, of: CollectionSchema, embedded: bool, version: str = "") -> Any:
+    """HNSW on a server. Milvus Lite searches exactly: it is no slower there, and misses nothing.
+
+    Milvus before 2.4, by its ``version``, has no inverted indexes; filters only take longer there.
+    """
     made = client.prepare_index_params()
     if embedded:
         made.add_index(VECTOR, index_type="FLAT", metric_type="L2")
-    else:
-        made.add_index(VECTOR, index_type="HNSW", metric_type="L2", params={"M": 16, "efConstruction": 200})
+        return made
+    made.add_index(VECTOR, index_type="HNSW", metric_type="L2", params={"M": 16, "efConstruction": 200})
+    if not _NOT_INVERTED.match(version):
         names = {field.name for field in of.fields}
         for column in names.intersection(_FILTERED):
             made.add_index(column, index_type="INVERTED")

@@ -20,7 +20,7 @@ from pymilvus.exceptions import MilvusException
 
 from servicekit import errors
 from vision_index_service.adapters import milvus_rows as rows
-from vision_index_service.adapters.milvus_connection import MilvusConnection
+from vision_index_service.adapters.milvus_connection import AT_ONCE, MilvusConnection
 from vision_index_service.adapters.milvus_ledger import MilvusLedger
 from vision_index_service.adapters.milvus_migration import Migration
 from vision_index_service.model import EmbeddingModel, Filter, Mark, Neighbour, Row, Vector
@@ -149,7 +149,9 @@ class MilvusStore:
         """See ``VectorStore.delete``."""
         if ids:
             with self._changing():
-                await self._connection.run(lambda client: client.delete(space, ids=list(ids), timeout=self._left()))
+                await self._connection.run(
+                    lambda client: client.delete(space, ids=list(ids), timeout=self._left(), **AT_ONCE)
+                )
 
     async def count(self, space: str, where: Filter) -> int:
         """See ``VectorStore.count``."""
@@ -229,7 +231,8 @@ class MilvusStore:
 
         def write(client: MilvusClient) -> None:
             for bucket, part in parts:
-                client.upsert(name, part, partition_name=rows.partition_name(bucket), timeout=self._left())
+                partition = rows.partition_name(bucket)
+                client.upsert(name, part, partition_name=partition, timeout=self._left(), **AT_ONCE)
             self._count_for_flush(client, name, len(entities))
 
         if entities:
@@ -267,11 +270,20 @@ class MilvusStore:
                     if not client.has_collection(name, timeout=self._left()):  # else another replica was faster
                         raise
             if not client.list_indexes(name, timeout=self._left()):
-                # Not waited for: the collection is empty, and Milvus Lite cannot be asked.
-                client.create_index(name, rows.indexes(client, self.embedded, schema), timeout=self._left(), sync=False)
+                self._index(client, name, schema)
             if partitioned:
                 self._add_partitions(client, name)
             self._load(client, name)
+
+    def _index(self, client: MilvusClient, name: str, schema: CollectionSchema) -> None:
+        version = "" if self.embedded else str(client.get_server_version(timeout=self._left()))
+        indexes = rows.indexes(client, schema, self.embedded, version)
+        try:
+            # Not waited for: the collection is empty, and Milvus Lite cannot be asked.
+            client.create_index(name, indexes, timeout=self._left(), sync=False)
+        except MilvusException:
+            if not client.list_indexes(name, timeout=self._left()):  # else another replica was faster
+                raise
 
     def _add_partitions(self, client: MilvusClient, name: str) -> None:
         there = client.list_partitions(name, timeout=self._left())
