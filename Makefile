@@ -15,7 +15,7 @@ PROTOS := $(shell find protos/jewelry -name '*.proto')
 PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py scrapers/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo demo-emulated up test test-browser test-libreoffice soak-copywriter soak-embedding bench-embedding pairs-index test-index-server crash-index soak-index bench-index bench-export bench-scrapers bench-semantic check-images lint release-protos format clean
+.PHONY: help setup protos demo demo-emulated up test test-browser test-libreoffice soak-copywriter soak-embedding eval eval-bills bench-quota contract chaos-jobs bench-gateway bench-embedding pairs-index test-index-server crash-index soak-index bench-index bench-export bench-scrapers bench-semantic check-images lint release-protos format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,12 +24,12 @@ setup: $(VENV)/.ready protos/gen/.ready  ## Virtual environment, packages, gener
 
 # PIP_RETRIES=0: an index that cannot be reached costs a second, not minutes; the package is then
 # taken from wherever pip is configured to look. uv resolves the rest against the pinned versions.
-$(VENV)/.ready: constraints.txt pyproject.toml $(MANIFESTS)
+$(VENV)/.ready: constraints.txt overrides.txt pyproject.toml $(MANIFESTS)
 	@echo "setting up $(VENV) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@PIP_RETRIES=0 $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check \
 		--extra-index-url $(TORCH_INDEX) -c constraints.txt uv '$(TORCH)' 2> >(grep -v '^WARNING: ' >&2)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --group dev $(addprefix -e ,$(MEMBERS))
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --overrides overrides.txt --group dev $(addprefix -e ,$(MEMBERS))
 	@touch $@
 
 protos: protos/gen/.ready  ## Generate the stubs from the contracts
@@ -65,6 +65,25 @@ soak-embedding: setup  ## The embedding service's long tests: memory over 20,000
 
 bench-embedding: setup  ## Engines, batching, latency and overload of the embedding service
 	@$(BIN)/python services/embedding/bench/bench_embedding.py
+
+eval: setup  ## Accuracy of the local analyzer on the samples; fails when it drops
+	@$(BIN)/python -m analyzer_service.eval
+
+eval-bills: setup  ## The same for bills read without a key
+	@$(BIN)/python -m analyzer_service.eval_bills samples/bills
+
+bench-quota: setup  ## Calls under provider limits, over the bound of the limits
+	@$(BIN)/python -m services.analyzer.bench.bench_quota
+
+contract: setup  ## The REST contract, every check, many examples
+	@$(BIN)/python -m pytest -m slow services/gateway/tests/test_gateway_contract.py
+
+chaos-jobs: setup  ## Kill -9 of the gateway during jobs: 50 rounds, and two replicas on PostgreSQL
+	@$(BIN)/python -m pytest -m slow -s tests/chaos/test_job_crashes.py tests/chaos/test_job_takeover.py
+
+bench-gateway: setup  ## Added latency, uploads, overload; a 200-product job over its bound
+	@$(BIN)/python -m services.gateway.bench.door
+	@$(BIN)/python -m tests.bench.bench_jobs
 
 pairs-index: setup  ## Verdicts on the labelled pairs of the samples
 	@$(BIN)/python -m tests.bench.pairs_index

@@ -66,7 +66,8 @@ def static(process: Process) -> Iterator[str]:
 def built(process: Process, folder: Path) -> Iterator[str]:
     """Sentences about what is wrong with a service's environment, built as its image does."""
     source, app = folder / "src", folder / "app"
-    for item in ("constraints.txt", "scripts/protos.py", "deploy/images", "protos", "libs", f"services/{process.name}"):
+    folders = ("deploy/images", "protos", "libs", f"services/{process.name}")
+    for item in ("constraints.txt", "overrides.txt", "scripts/protos.py", *folders):
         target = source / item
         target.parent.mkdir(parents=True, exist_ok=True)
         ignored = shutil.ignore_patterns("tests", "bench", "__pycache__", "gen")

@@ -25,4 +25,4 @@ mapfile -t members < <("$python" deploy/images/members.py "$member")
 if "$python" deploy/images/members.py --needs torch "$member"; then
 	"${uv[@]}" --python "$app/bin/python" --extra-index-url "$torch_index" --index-strategy unsafe-best-match torch
 fi
-"${uv[@]}" --python "$app/bin/python" --compile-bytecode "${members[@]}"
+"${uv[@]}" --overrides overrides.txt --python "$app/bin/python" --compile-bytecode "${members[@]}"

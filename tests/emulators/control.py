@@ -59,6 +59,7 @@ class Config(BaseModel):
     window_seconds: float = Field(default=60.0, gt=0, description="length of the quota's minute")
     projects: dict[str, str] = Field(default_factory=dict, description="API key -> project; default: its own")
     labels: dict[str, str] = Field(default_factory=dict, description="API key -> label in the log")
+    answer: str | None = Field(default=None, description="the text of every structured answer of Gemini, if set")
     keys: list[str] | None = Field(default=None, description="the only keys accepted; None: any but empty")
 
 

@@ -139,7 +139,7 @@ class _Gemini:
         if call.operation == "generateContent":
             if broken:
                 return _error(400, "INVALID_ARGUMENT", "Unable to process input image.")
-            return _generate(call, payload, fault)
+            return _generate(call, payload, fault, self._control.config.answer)
         if call.operation == "embedContent":
             return JSONResponse({"embedding": {"values": _embed(payload)}})
         if call.operation == "batchEmbedContents":
@@ -213,7 +213,7 @@ def _pictures(payload: Json) -> tuple[list[bytes], bool]:
     return good, broken
 
 
-def _generate(call: Call, payload: Json, fault: Fault | None) -> Response:
+def _generate(call: Call, payload: Json, fault: Fault | None, answer: str | None) -> Response:
     config = payload.get("generationConfig", {})
     if call.model not in _TAKES_TEMPERATURE and "temperature" in config:
         return _error(400, "INVALID_ARGUMENT", "temperature is not supported by this model.")
@@ -231,7 +231,7 @@ def _generate(call: Call, payload: Json, fault: Fault | None) -> Response:
         data = base64.b64encode(made_picture(call.seed)).decode()
         parts = [{"inlineData": {"mimeType": "image/png", "data": data}}]
     elif schema is not None:
-        parts = [{"text": Filler(schema, call.seed).text()}]
+        parts = [{"text": Filler(schema, call.seed).text() if answer is None else answer}]
     else:
         parts = [{"text": Filler({"type": "string"}, call.seed).value()}]
     return JSONResponse(_reply(call, parts, fault))

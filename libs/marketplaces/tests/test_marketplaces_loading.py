@@ -116,3 +116,16 @@ def test_an_unknown_field_says_so() -> None:
 
 def test_loaded_once() -> None:
     assert marketplaces.load("ama_ear") is marketplaces.load("ama_ear")
+
+
+def test_rules_for_main_pictures(tmp_path: Path) -> None:
+    assert marketplaces.load("ama_ear").image_rules.white_background
+    assert all(marketplaces.load(code).image_rules.source for code in marketplaces.CODES)
+    write(tmp_path / "silent", ROWS)
+    silent = marketplaces.load("inv_ear", tmp_path / "silent").image_rules
+    assert (silent.least_side, silent.white_background, silent.least_span) == (500, False, 0.0)
+    write(tmp_path / "strict", ROWS, TOML.replace("[layout]\n", "[images.rules]\nleast_side = 1500\n[layout]\n"))
+    assert marketplaces.load("inv_ear", tmp_path / "strict").image_rules.least_side == 1500
+    write(tmp_path / "wrong", ROWS, TOML.replace("[layout]\n", "[images.rules]\nleast_sides = 1500\n[layout]\n"))
+    with pytest.raises(ValueError, match="least_sides"):
+        marketplaces.load("inv_ear", tmp_path / "wrong")

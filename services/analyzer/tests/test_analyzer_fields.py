@@ -148,11 +148,24 @@ def test_answers_are_read_and_broken_ones_refused() -> None:
             "product_category": "earrings",
         }
     )
-    answers, category = prompts.read_answers(part, text)
-    assert answers["color"] == Answer(("Gold",), 0.9, "yellow")
-    assert answers["links"].values == ()
-    assert category == "earrings"
+    read = prompts.read_answers(part, text)
+    assert read.answers["color"] == Answer(("Gold",), 0.9, "yellow")
+    assert read.answers["links"].values == ()
+    assert (read.category, read.conflicts) == ("earrings", ())
     for broken in (text[:40], "[]", "{}", '"Gold"'):
         with pytest.raises(ValueError, match=r"."):
             prompts.read_answers(part, broken)
-    assert prompts.read_answers(part, '{"links": null}')[0]["color"].reason == "the model left the question out"
+    assert prompts.read_answers(part, '{"links": null}').answers["color"].reason == "the model left the question out"
+
+
+def test_conflicts_are_asked_for_where_there_are_several_views() -> None:
+    asked = questions([make()])
+    (alone,), (several,) = prompts.split(asked), prompts.split(asked, views=3)
+    assert "view_conflicts" not in json.dumps(alone.schema) + alone.prompt("")
+    assert "view_conflicts" in several.schema["properties"]
+    assert "view_conflicts" in several.prompt("")
+    answer = {"color": {"value": "Gold"}, "view_conflicts": ["the clasp differs", " ", 7, *map(str, range(20))]}
+    read = prompts.read_answers(several, json.dumps(answer))
+    assert read.conflicts == ("the clasp differs", "7", "0", "1", "2")
+    assert prompts.read_answers(alone, json.dumps(answer)).conflicts == ()
+    assert prompts.read_answers(several, json.dumps({**answer, "view_conflicts": "none"})).conflicts == ()

@@ -20,7 +20,8 @@ from pydantic import SecretStr
 
 import marketplaces
 from analyzer_service.__main__ import service
-from analyzer_service.keypool import SystemClock
+from analyzer_service.adapters.gemini import GeminiConnection
+from analyzer_service.quota import SystemClock
 from analyzer_service.settings import Settings
 from analyzer_service.wiring import wire
 from servicekit import client, errors
@@ -124,6 +125,27 @@ async def test_several_views_and_the_sellers_options(stub: AnalyzerServiceStub, 
     assert set(color.values) <= {"Antique Gold", "Bronze Green"}
     assert all("Platinum" not in value.values for value in reply.fields)
     assert {entry.images for entry in asked(gemini)} == {2}
+
+
+async def test_conflicts_between_views_are_told(
+    stub: AnalyzerServiceStub, gemini: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = GeminiConnection.generate
+
+    async def contradicting(connection: GeminiConnection, *values: Any) -> Any:
+        reply, cost = await generate(connection, *values)
+        part = reply.candidates[0].content.parts[0]
+        answer = json.loads(part.text)
+        if "view_conflicts" in answer:
+            part.text = json.dumps({**answer, "view_conflicts": ["one hook is gold, the other silver"]})
+        return reply, cost
+
+    monkeypatch.setattr(GeminiConnection, "generate", contradicting)
+    side = type_pb2.Picture(content=small_photo("ALY-EAR-011_2"), view="side")
+    request = pb.AnalyzeRequest(pictures=[PICTURE, side], marketplace_code="ama_ear")
+    reply = await client.call(stub.Analyze, request, timeout=20)
+    told = [warning for warning in reply.warnings if warning.startswith("the views disagree: ")]
+    assert told == ["the views disagree: one hook is gold, the other silver"]
 
 
 async def test_caption(stub: AnalyzerServiceStub, gemini: Emulator) -> None:

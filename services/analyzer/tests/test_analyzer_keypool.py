@@ -3,57 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from analyzer_world import MODEL, FakeClock, key
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from pydantic import SecretStr
 
+from analyzer_service import pool_metrics
 from analyzer_service.attempts import Caller, KeyRefused, QuotaExceeded, RetryBudget, TransientFailure
-from analyzer_service.keypool import ApiKey, KeyPool, parse_keys
+from analyzer_service.keypool import KeyPool
+from analyzer_service.keys import ApiKey, parse_keys
+from analyzer_service.quota import Limits
 from servicekit import deadlines, errors
 
-MODEL = "gemini-3.8-flash"
 
-
-class FakeClock:
-    """Sleeping moves the time; concurrent sleepers wake in order."""
-
-    def __init__(self, start: float = 1_795_000_000.0) -> None:
-        self.time = start
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._count = 0
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self._count += 1
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.time + seconds, self._count, future))
-        # Everybody who can run does so first; then the time moves to the first who wakes.
-        for _ in range(50):
-            await asyncio.sleep(0)
-        while not future.done():
-            wakes, _, first = heapq.heappop(self._sleepers)
-            self.time = max(self.time, wakes)
-            if not first.done():
-                first.set_result(None)
-            await asyncio.sleep(0)
-
-
-def key(group: str, number: int = 1) -> ApiKey:
-    return ApiKey(group, f"{group}/{number}", SecretStr(f"secret-{group}-{number}"))
-
-
-def make_pool(*groups: str, limit: int | None = None) -> tuple[KeyPool, FakeClock]:
+def make_pool(*groups: str, limits: Limits | None = None, **values: Any) -> tuple[KeyPool, FakeClock]:
     clock = FakeClock()
-    return KeyPool([key(group) for group in groups], requests_per_minute=limit, clock=clock), clock
-
-
-@pytest.fixture(autouse=True)
-def no_deadline() -> None:
-    deadlines.enter(None)
+    same = limits or Limits()
+    pool = KeyPool([key(group) for group in groups], limits=lambda group, model: same, clock=clock, **values)
+    return pool, clock
 
 
 def test_keys_from_settings() -> None:
@@ -81,31 +52,31 @@ async def test_least_loaded_group_first() -> None:
 
 
 async def test_limit_per_minute_waits_for_the_first_to_free() -> None:
-    pool, clock = make_pool("a", "b", limit=2)
+    pool, clock = make_pool("a", "b", limits=Limits(2))
     started = clock.now()
     for _ in range(4):
         await pool.acquire(MODEL, 100)
     assert clock.now() == started
     await pool.acquire(MODEL, 100)
-    assert clock.now() == pytest.approx(started + 60)
+    assert clock.now() == pytest.approx(started + 61)
     # Another model has a quota of its own.
     await pool.acquire("gemini-embedding-2", 1)
 
 
 async def test_a_wait_beyond_the_deadline_is_refused_with_the_time() -> None:
-    pool, clock = make_pool("a", limit=1)
+    pool, clock = make_pool("a", limits=Limits(1))
     await pool.acquire(MODEL, 10)
     clock.time += 20
     with pytest.raises(errors.ResourceExhausted) as caught:
         await pool.acquire(MODEL, 10)
-    assert caught.value.retry_after == pytest.approx(40)
+    assert caught.value.retry_after == pytest.approx(41)
     assert caught.value.reason == "PROVIDER_QUOTA"
 
 
 async def test_retry_info_makes_the_group_wait_and_others_serve() -> None:
     pool, clock = make_pool("a", "b")
     lease = await pool.acquire(MODEL, 10)
-    lease.rate_limited(12.0, daily=False)
+    await lease.rate_limited(12.0, daily=False)
     other = "b" if lease.key.group == "a" else "a"
     assert {(await pool.acquire(MODEL, 1)).key.group for _ in range(3)} == {other}
     clock.time += 12.1
@@ -115,8 +86,8 @@ async def test_retry_info_makes_the_group_wait_and_others_serve() -> None:
 async def test_a_daily_quota_parks_until_midnight_pacific() -> None:
     pool, clock = make_pool("a")
     clock.time = datetime(2026, 11, 22, 18, 30, tzinfo=UTC).timestamp()
-    (await pool.acquire(MODEL, 1)).rate_limited(3.0, daily=True)
-    (state,) = pool.states()
+    await (await pool.acquire(MODEL, 1)).rate_limited(3.0, daily=True)
+    (state,) = await pool.states()
     assert state.parked
     midnight = datetime(2026, 11, 23, 8, 0, tzinfo=UTC).timestamp()
     assert clock.time + state.wait == pytest.approx(midnight)
@@ -132,7 +103,7 @@ async def test_a_refused_key_rests_and_its_sibling_serves() -> None:
     pool = KeyPool([key("a", 1), key("a", 2)], clock=clock, quarantine_seconds=30)
     lease = await pool.acquire(MODEL, 1)
     lease.refused()
-    assert pool.states()[0].quarantined == 1
+    assert (await pool.states())[0].quarantined == 1
     sibling = await pool.acquire(MODEL, 1)
     assert sibling.key.label != lease.key.label
     sibling.refused()
@@ -144,11 +115,131 @@ async def test_a_refused_key_rests_and_its_sibling_serves() -> None:
 
 
 async def test_200_calls_over_three_groups_take_as_long_as_the_quota_says() -> None:
-    pool, clock = make_pool("a", "b", "c", limit=20)
+    pool, clock = make_pool("a", "b", "c", limits=Limits(20))
     started = clock.now()
     await asyncio.gather(*(pool.acquire(MODEL, 1000) for _ in range(200)))
     # 200 calls at 60 a minute: three full minutes pass before the last 20 start.
     assert clock.now() - started <= 1.15 * 60 * 200 / 60
+
+
+async def test_calls_are_served_in_the_order_in_which_they_came() -> None:
+    pool, _ = make_pool("a", "b", limits=Limits(2))
+    order: list[int] = []
+
+    async def one(number: int) -> None:
+        await pool.acquire(MODEL, 1000)
+        order.append(number)
+
+    await asyncio.gather(*(one(number) for number in range(12)))
+    assert order == list(range(12))
+    assert pool.waiting == 0
+
+
+async def test_who_cannot_be_served_in_time_is_told_at_once_and_others_go_on_waiting() -> None:
+    pool, clock = make_pool("a", limits=Limits(1))
+    await pool.acquire(MODEL, 1)
+    patient = asyncio.create_task(pool.acquire(MODEL, 100))
+    while not pool.waiting:
+        await asyncio.sleep(0)
+    started = clock.now()
+    with pytest.raises(errors.ResourceExhausted) as caught:
+        await pool.acquire(MODEL, 5)
+    assert clock.now() - started < 5
+    assert caught.value.retry_after == pytest.approx(61, abs=5)
+    # Whose turn does not come before the deadline is told then.
+    with pytest.raises(errors.ResourceExhausted):
+        await pool.acquire(MODEL, 90)
+    await patient
+    assert clock.now() - started <= 95
+
+
+async def test_who_gives_up_makes_room_for_the_next() -> None:
+    pool, clock = make_pool("a", limits=Limits(1))
+    await pool.acquire(MODEL, 1)
+    first, second = (asyncio.create_task(pool.acquire(MODEL, 1000)) for _ in range(2))
+    while pool.waiting < 2:
+        await asyncio.sleep(0)
+    first.cancel()
+    started = clock.now()
+    await second
+    assert clock.now() - started <= 61
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_the_line_has_an_end() -> None:
+    pool, _ = make_pool("a", limits=Limits(1), max_waiting=3)
+    results = await asyncio.gather(*(pool.acquire(MODEL, 1000) for _ in range(8)), return_exceptions=True)
+    refused = [result for result in results if isinstance(result, errors.ResourceExhausted)]
+    assert len(refused) >= 4
+    assert all(not isinstance(result, BaseException) or result in refused for result in results)
+
+
+async def test_requests_at_once_are_bounded_and_waiting_ones_hold_no_place() -> None:
+    pool, _ = make_pool("a", max_in_flight=2, limits=Limits(100))
+    first, second = await pool.acquire(MODEL, 1), await pool.acquire(MODEL, 1)
+    with pytest.raises(errors.ResourceExhausted) as caught:
+        await pool.acquire("another-model", 0.01)
+    assert caught.value.reason == "PROVIDER_BUSY"
+    waiting = asyncio.create_task(pool.acquire(MODEL, 30))
+    await asyncio.sleep(0)
+    first.release()
+    first.release()
+    third = await waiting
+    assert pool.in_flight == 2
+    second.release()
+    third.release()
+    assert pool.in_flight == 0
+
+
+async def test_a_key_that_stays_refused_rests_longer_each_time() -> None:
+    clock = FakeClock()
+    pool = KeyPool([key("a", 1)], clock=clock, quarantine_seconds=30)
+    rests = []
+    for _ in range(9):
+        (await pool.acquire(MODEL, 1)).refused()
+        rests.append((await pool.states())[0].wait)
+        clock.time += rests[-1]
+    assert rests[:3] == pytest.approx([30, 60, 120])
+    assert rests[-1] == pytest.approx(1800)
+    lease = await pool.acquire(MODEL, 1)
+    await lease.succeeded()
+    lease.refused()
+    assert (await pool.states())[0].wait == pytest.approx(30)
+
+
+async def test_metrics_tell_how_groups_stand() -> None:
+    reader = InMemoryMetricReader()
+    pool_metrics.register(MeterProvider([reader]).get_meter("test"))
+    pool, _ = make_pool("metric-a", "metric-b", limits=Limits(1))
+    pool_metrics.observe(pool)
+    leases = [await pool.acquire(MODEL, 1) for _ in range(2)]
+    leases[0].refused()
+    leases[1].failed()
+    await leases[1].rate_limited(1, daily=True)
+    waiting = asyncio.create_task(pool.acquire(MODEL, 100_000))
+    while not pool.waiting:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    data = reader.get_metrics_data()
+    assert data is not None
+    told = {
+        (metric.name.removeprefix("jewelry_key_pool_"), point.attributes["group"], point.attributes.get("kind", "")):
+            point.value
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+        for point in metric.data.data_points
+        if str(point.attributes.get("group", "")).startswith("metric-")
+    }  # fmt: skip
+    refused, parked = leases[0].key.group, leases[1].key.group
+    assert told["used", refused, ""] == told["used", parked, ""] == 1
+    assert (told["quarantined", refused, ""], told["quarantined", parked, ""]) == (1, 0)
+    assert (told["parked", refused, ""], told["parked", parked, ""]) == (0, 1)
+    assert told["waiting", refused, ""] + told["waiting", parked, ""] == 1
+    assert (
+        told["errors", refused, "refused"] == told["errors", parked, "failed"] == told["errors", parked, "parked"] == 1
+    )
+    assert not any("secret" in str(item) for item in told)
+    waiting.cancel()
 
 
 # -- attempts ---------------------------------------------------------------------------------
@@ -234,7 +325,7 @@ async def test_one_revoked_key_loses_nothing() -> None:
 
     shared = caller(pool)
     assert len({await shared.call(MODEL, attempt) for _ in range(100)}) == 100
-    assert [state.quarantined for state in pool.states()] == [0, 1, 0]
+    assert [state.quarantined for state in await pool.states()] == [0, 1, 0]
 
 
 async def test_the_callers_deadline_bounds_attempts() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
+from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
-from analyzer_service.pixels import Facts, measure, merge
+from analyzer_service.pixels import Facts, measure, merge, morphology
 from analyzer_service.pixels.colour import lab, linear
 
 PHOTOS = Path(__file__).resolve().parents[3] / "samples" / "photos"
@@ -26,6 +27,21 @@ def drawn(colour: str, background: str = "white", pieces: int = 1) -> Image.Imag
         x = 200 + number * 400
         draw.ellipse((x, 300, x + 180, 600), outline=colour, width=40)
     return picture.filter(ImageFilter.GaussianBlur(1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (40, 61)])
+def test_morphology_is_scipys(shape: tuple[int, int]) -> None:
+    mask = np.random.default_rng(1).random(shape) > 0.4
+    mask[: shape[0] // 3, : shape[1] // 2] = True
+    for times in (1, 2, 4):
+        pairs = [
+            (morphology.dilated(mask, times), ndimage.binary_dilation(mask, iterations=times)),
+            (morphology.eroded(mask, times), ndimage.binary_erosion(mask, iterations=times)),
+            (morphology.opened(mask, times), ndimage.binary_opening(mask, iterations=times)),
+            (morphology.closed(mask, times), ndimage.binary_closing(mask, iterations=times)),
+            (morphology.filled(mask), ndimage.binary_fill_holes(mask)),
+        ]
+        assert all(np.array_equal(own, scipys) for own, scipys in pairs)
 
 
 def test_lab_of_known_colours() -> None:

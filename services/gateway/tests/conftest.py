@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from jewelry.analyzer.v1 import analyzer_pb2, analyzer_pb2_grpc
 from jewelry.copywriter.v1 import copywriter_pb2, copywriter_pb2_grpc
 from jewelry.embedding.v1 import embedding_pb2, embedding_pb2_grpc
@@ -21,6 +23,7 @@ from jewelry.type.v1 import type_pb2
 from jewelry.vision_index.v1 import vision_index_pb2, vision_index_pb2_grpc
 from PIL import Image
 
+from gateway_service import serving
 from gateway_service.app import create_app
 from gateway_service.clients import Clients, over
 from gateway_service.fetch import Fetcher
@@ -213,6 +216,7 @@ class System:
         clients = self.clients(settings)
         app = create_app(settings, clients)
         self._stack.push_async_callback(clients.store.close)
+        self._stack.push_async_callback(app.state.desk.close)
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
         return await self._stack.enter_async_context(http)
 
@@ -232,6 +236,114 @@ async def system(tmp_path: Path) -> AsyncIterator[System]:
         found = System(fakes, channels, tmp_path)
         yield found
         await found.close()
+
+
+def _rare_scripts() -> dict[str, dict[str, Any]]:
+    """What a healthy system answers on paths that few tests take."""
+    an, cw, ex = analyzer_pb2, copywriter_pb2, exporter_pb2
+    made = ex.Template(id="t1", marketplace_code="ama_ear", version=1, columns=[ex.Column(letters="A", name="sku")])
+    table = an.Table(columns=["item"], rows=[an.Row(cells=[an.Cell(text="stud", confidence=0.9)])])
+    return {
+        "analyzer": {
+            "ExtractTable": an.ExtractTableResponse(table=table, adapter=adapter("bills", "local", embedded=True)),
+            "RefineTable": lambda request: an.RefineTableResponse(table=request.table),
+            "GenerateVariations": an.GenerateVariationsResponse(pictures=[an.GeneratedPicture(prompt_index=0)]),
+        },
+        "copywriter": {"GenerateImages": cw.GenerateImagesResponse(images=[cw.GeneratedImage(prompt_index=0)])},
+        "exporter": {
+            "RegisterTemplate": ex.RegisterTemplateResponse(template=made),
+            "ListTemplates": ex.ListTemplatesResponse(templates=[made]),
+        },
+    }
+
+
+class Live:
+    """The fakes and the gateway, on real sockets in a thread of their own, so that synchronous tools can call it."""
+
+    KEY = "live-key-of-the-tests"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._started = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._main)
+        self.fakes: dict[str, Fake] = {}
+        self.url = ""
+        self._app: Any = None
+
+    def __enter__(self) -> Live:
+        self._thread.start()
+        self._started.wait(60)
+        if self._error is not None:
+            raise self._error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+
+    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        """The same application without HTTP; channels belong to a loop, so it runs in the thread's own."""
+        assert self._loop is not None
+        caller = asyncio.get_running_loop()
+
+        async def receive_there() -> Any:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(receive(), caller))
+
+        async def send_there(message: Any) -> None:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(send(message), caller))
+
+        served = self._app(dict(scope), receive_there, send_there)
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(served, self._loop))
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        scripts = default_scripts()
+        for name, more in _rare_scripts().items():
+            scripts[name].update(more)
+        async with AsyncExitStack() as stack:
+            channels = {}
+            for name in MODULES:
+                self.fakes[name] = Fake(name)
+                self.fakes[name].script = scripts[name]
+                channels[name] = await stack.enter_async_context(testing.serve_locally(self.fakes[name].service))
+            found = System(self.fakes, channels, self._folder)
+            settings = found.settings(gateway_api_keys=f"live:{self.KEY}", gateway_rate_limits="", drain_seconds=1.0)
+            clients = found.clients(settings)
+            app = create_app(settings, clients)
+            self._app = app
+            config = serving.config(settings, app, "127.0.0.1", 0)
+            server = uvicorn.Server(config)
+            server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+            with config.bind_socket() as listening:
+                self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+                task = asyncio.create_task(server._serve([listening]))
+                while not server.started:
+                    await asyncio.sleep(0.01)
+                self._started.set()
+                await self._stop.wait()
+                server.should_exit = True
+                await task
+            await app.state.desk.close()
+            await clients.store.close()
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A gateway with a key that any thread can call."""
+    with Live(tmp_path_factory.mktemp("live")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ async def test_products_become_a_workbook(http, system, stored, jpeg) -> None:
     body = answer.json()
     assert body["excel_file_url"] == body["excel_url"] == body["excel_file"]
     assert body["excel_url"].endswith("/excel_files/b.xlsx")
-    assert (body["job_id"], body["rows"], body["succeeded"], body["failed"]) == ("run-1", 2, 2, 0)
+    assert (body["run_id"], body["rows"], body["succeeded"], body["failed"]) == ("run-1", 2, 2, 0)
     first, second = body["results"]
     assert (first["sku"], first["name"], first["status"]) == ("A", "Hoop A", "success")
     assert first["attributes"] == {"metal_type": "Brass"}
@@ -193,7 +193,7 @@ async def test_when_no_product_succeeds_there_is_no_workbook(http, system, store
     body = answer.json()
     assert [row["status"] for row in body["results"]] == ["failed", "failed"]
     assert all("the provider is down" in row["error"] for row in body["results"])
-    assert body["excel_file_url"] == body["excel_url"] == body["excel_file"] == body["job_id"] == ""
+    assert body["excel_file_url"] == body["excel_url"] == body["excel_file"] == body["run_id"] == ""
     assert "Export" not in system["exporter"].calls
 
 

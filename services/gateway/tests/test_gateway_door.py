@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from jewelry.analyzer.v1 import analyzer_pb2
+from jewelry.type.v1 import type_pb2
 
 from gateway_service import auth
 from objectstore import FolderStore
@@ -123,6 +125,15 @@ async def test_ready_names_every_service(http) -> None:
     assert body["services"]["embedding"]["model"] == "perceptual-v1"
     assert body["services"]["embedding"]["adapters"][0]["embedded"] is True
     assert body["services"]["copywriter"]["adapters"][0]["name"] == "openai"
+
+
+async def test_ready_tells_when_a_model_ends(http, system) -> None:
+    ending = type_pb2.Adapter(role="vision", name="gemini", model_id="gemini-2.5-flash", shutdown_date="2026-12-01")
+    system["analyzer"].script["GetProviders"] = analyzer_pb2.GetProvidersResponse(adapters=[ending])
+    body = (await http.get("/readyz")).json()
+    assert body["services"]["analyzer"]["adapters"][0]["shutdown_date"] == "2026-12-01"
+    [warning] = body["warnings"]
+    assert warning.startswith("analyzer: gemini-2.5-flash ends on 2026-12-01")
 
 
 async def test_a_service_that_cannot_tell_its_adapters_is_ready_all_the_same(http, system) -> None:

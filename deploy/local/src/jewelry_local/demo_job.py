@@ -19,7 +19,11 @@ CODES = {
 }
 REPEATED = ("exact", "duplicate")
 # What a merchandiser might ask for, and how long the shop's catalogue may take to be taken over at the start.
-WISH: dict[str, Any] = {"manual_prompt": "red jhumkas with pearls for a wedding", "category": "earrings", "collection_size": 5}
+WISH: dict[str, Any] = {
+    "manual_prompt": "red jhumkas with pearls for a wedding",
+    "category": "earrings",
+    "collection_size": 5,
+}
 SYNC_SECONDS = 60.0
 
 

@@ -6,7 +6,7 @@ data: see docs/add-a-marketplace.md.
 """
 
 from marketplaces.loader import DATA, UnknownCode, codes, load
-from marketplaces.model import CopyRules, Field, HeaderRow, Kind, Layout, Listing, Rule, VariationRules
+from marketplaces.model import CopyRules, Field, HeaderRow, ImageRules, Kind, Layout, Listing, Rule, VariationRules
 from marketplaces.templates import Alias, Names, Standing, TaxRate, TaxRules, TemplateRules, ValueOrder, bare, folded
 
 CODES: tuple[str, ...] = codes()
@@ -19,6 +19,7 @@ __all__ = [
     "CopyRules",
     "Field",
     "HeaderRow",
+    "ImageRules",
     "Kind",
     "Layout",
     "Listing",

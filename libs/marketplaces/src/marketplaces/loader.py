@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from marketplaces.model import CopyRules, Field, Layout, Listing, Rule, VariationRules
+from marketplaces.model import CopyRules, Field, ImageRules, Layout, Listing, Rule, VariationRules
 from marketplaces.templates import Alias, TaxRate, TaxRules, TemplateRules, ValueOrder
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -83,6 +83,7 @@ def _load(code: str, root: Path) -> Listing:
             price_below_mrp=about.get("price_below_mrp", False),
             images=tuple(about["images"]["columns"]),
             refused_image_hosts=tuple(about["images"].get("refused_hosts", ())),
+            image_rules=ImageRules.model_validate(about["images"].get("rules", {})),
             copy=_copy_rules(about["copy"], fields, root),
             layout=Layout.model_validate(layout),
             variation=VariationRules.model_validate(about.get("variation", {})),

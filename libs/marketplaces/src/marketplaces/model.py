@@ -101,6 +101,23 @@ class CopyRules(Frozen):
     claims: tuple[str, ...] = ()
 
 
+class ImageRules(Frozen):
+    """What the marketplace wants of a main picture.
+
+    Attributes:
+        least_side: shortest side in pixels that it takes.
+        white_background: whether the ground must be white.
+        least_span: least share of the frame that the product spans in width or height; 0 where nothing is said.
+        source, confidence: where the facts come from, and "seen" or "inferred".
+    """
+
+    least_side: int = Entry(default=500, gt=0)
+    white_background: bool = False
+    least_span: float = Entry(default=0.0, ge=0, le=1)
+    source: str = ""
+    confidence: str = ""
+
+
 class HeaderRow(Frozen):
     """A header row of the sheet and what it holds."""
 
@@ -193,6 +210,7 @@ class Listing:
         price_below_mrp: the price must be below the MRP; otherwise it may equal it.
         images: names of the columns for addresses of pictures, main one first.
         refused_image_hosts: hosts whose pictures the marketplace does not take.
+        image_rules: what the marketplace wants of a main picture.
         copy, layout, variation, rules, template, tax: see their classes.
         tax_rates: rates by HSN code; the longest code that fits holds.
         price_orders, date_orders: fields of a row whose values stand in an order.
@@ -226,6 +244,7 @@ class Listing:
     spellings: Mapping[str, Mapping[str, tuple[str, ...]]] = dataclass_field(default_factory=dict)
     extras: tuple[Field, ...] = ()
     aliases: tuple[Alias, ...] = ()
+    image_rules: ImageRules = dataclass_field(default_factory=ImageRules)
 
     def spellings_of(self, field: str) -> Mapping[str, tuple[str, ...]]:
         """Other spellings of a field's values, by value."""

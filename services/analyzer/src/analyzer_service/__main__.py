@@ -13,8 +13,7 @@ from servicekit import Service, run
 
 def service(wired: Wired) -> Service:
     """What the server builder needs."""
-    # The stubs call every method abstract; those that are not built answer UNIMPLEMENTED.
-    servicer = AnalyzerServicer(wired.analyzer)  # type: ignore[abstract]
+    servicer = AnalyzerServicer(wired.analyzer, wired.extras)
     return Service(
         register=lambda server: add_AnalyzerServiceServicer_to_server(servicer, server),
         descriptors=[analyzer_pb2.DESCRIPTOR.services_by_name["AnalyzerService"]],

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from analyzer_service.keypool import GroupState
 from analyzer_service.pixels import Facts, measure, merge
 from analyzer_service.pricing import Cost
 from analyzer_service.prompts import CATEGORIES
+from marketplaces import Field
 from servicekit import errors, images
 
 MOST_PICTURES = 8
@@ -28,6 +29,8 @@ MOST_TEXTS = 512
 MOST_TEXT_LENGTH = 8000
 MOST_OPTIONS = 5000
 _KEPT_FACTS = 512
+# Share of the background that is white where a white one is wanted: shadows below the product are left in.
+_WHITE_ENOUGH = 0.8
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,19 @@ class Analysis:
     category: str
     warnings: tuple[str, ...]
     adapter: AdapterInfo
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class FieldsRead:
+    """Answers to any fields, settled."""
+
+    fields: tuple[Settled, ...]
+    model_id: str
+    prompt_version: str
+    category: str
+    warnings: tuple[str, ...]
+    facts: Facts
     cost: Cost
 
 
@@ -80,12 +96,16 @@ class Analyzer:
         vision, texts: who reads pictures and embeds texts.
         groups: tells how the key pool stands; nothing without keys.
         refresh: asks the provider about its models where that is not known yet; nothing without keys.
+        load: finds the listing of a code.
+        counting: says who counts the quota where that is not as configured; empty when all is well.
     """
 
     vision: VisionAnalyzer
     texts: TextEmbedder
-    groups: Callable[[], Sequence[GroupState]] = field(default=lambda: ())
+    groups: Callable[[], Awaitable[Sequence[GroupState]]] | None = None
     refresh: Callable[[], Awaitable[None]] | None = None
+    load: Callable[[str], marketplaces.Listing] = marketplaces.load
+    counting: Callable[[], str] = lambda: ""
     # Measuring a picture takes a core for half a second; more at once than cores only makes all of them slower.
     _cores: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(max(1, os.cpu_count() or 1)))
     # One picture is often read for several marketplaces; what was measured is kept by the hash of the file.
@@ -104,25 +124,31 @@ class Analyzer:
             errors.InvalidArgument: A picture cannot be read, the code is unknown, or a limit is passed.
             errors.ServiceError: As the adapter.
         """
-        listing = _listing(code)
+        listing = self._listing(code)
         _check_text("seller_notes", notes, MOST_NOTES)
         if sum(len(values) for values in options.values()) > MOST_OPTIONS:
             raise errors.InvalidArgument(f"at most {MOST_OPTIONS} options are taken", fields={"field_options": "many"})
+        read = await self.read(views, fields_module.vision_fields(listing, options), notes)
+        warnings = [*read.warnings, *_rule_warnings(listing, read.facts)]
+        if read.category and read.category != listing.category:
+            warnings.append(f"the picture shows {_a(read.category)}, not {_a(listing.category)}")
+        elif not read.category and read.facts.shape.pair and listing.category != "earrings":
+            warnings.append(f"the picture shows two equal pieces; check that it is {_a(listing.category)}")
+        return Analysis(
+            read.fields, read.model_id, read.prompt_version, read.category, tuple(warnings),
+            await self.vision.info(), read.cost,
+        )  # fmt: skip
+
+    async def read(self, views: Sequence[RawView], asked: Sequence[Field], notes: str = "") -> FieldsRead:
+        """Reads any fields; raises as `analyze`."""
         decoded = await self._decode(views)
         facts = merge([view.facts for view in decoded])
-        asked = fields_module.vision_fields(listing, options)
         reading = await self.vision.read_fields(asked, decoded, facts, notes.strip())
         missing = Answer(reason="not answered")
         settled = [fields_module.settle(entry, reading.answers.get(entry.name, missing)) for entry in asked]
-        settled = fields_module.without_repeats(asked, settled)
-        warnings = [*_picture_warnings(facts), *reading.warnings]
-        if reading.category and reading.category != listing.category:
-            warnings.append(f"the picture shows {_a(reading.category)}, not {_a(listing.category)}")
-        elif not reading.category and facts.shape.pair and listing.category != "earrings":
-            warnings.append(f"the picture shows two equal pieces; check that it is {_a(listing.category)}")
-        return Analysis(
-            tuple(settled), reading.model_id, reading.prompt_version, reading.category, tuple(warnings),
-            await self.vision.info(), reading.cost,
+        return FieldsRead(
+            tuple(fields_module.without_repeats(asked, settled)), reading.model_id, reading.prompt_version,
+            reading.category, (*_picture_warnings(facts), *reading.warnings), facts, reading.cost,
         )  # fmt: skip
 
     async def caption(self, views: Sequence[RawView], product_type: str) -> Caption:
@@ -159,17 +185,21 @@ class Analyzer:
         return Embeddings(vectors, self.texts.model_id, await self.texts.info(), cost)
 
     async def providers(self) -> tuple[list[AdapterInfo], Sequence[GroupState]]:
-        """Who answers in each role, and how the key pool stands."""
+        """Who reads pictures and who embeds texts, and how the key pool stands."""
         if self.refresh is not None:
             await self.refresh()
-        not_built = "not built yet: the call answers UNIMPLEMENTED"
-        adapters = [
-            await self.vision.info(),
-            AdapterInfo("bills", "none", False, detail=not_built),
-            await self.texts.info(),
-            AdapterInfo("image_variations", "none", False, detail=not_built),
-        ]
-        return adapters, self.groups()
+        groups = await self.groups() if self.groups is not None else ()
+        vision = await self.vision.info()
+        vision = replace(vision, detail="; ".join(filter(None, (vision.detail, self.counting()))))
+        return [vision, await self.texts.info()], groups
+
+    def _listing(self, code: str) -> marketplaces.Listing:
+        try:
+            return self.load(code)
+        except marketplaces.UnknownCode as error:
+            raise errors.InvalidArgument(
+                str(error), reason="UNKNOWN_MARKETPLACE", fields={"marketplace_code": "unknown"}
+            ) from error
 
     async def _decode(self, views: Sequence[RawView]) -> list[View]:
         if not 1 <= len(views) <= MOST_PICTURES:
@@ -204,15 +234,6 @@ def _decode_one(view: RawView, side: int, known: Facts | None) -> View:
     return View(picture, known or measure(picture, info.width, info.height), view.name.strip()[:40])
 
 
-def _listing(code: str) -> marketplaces.Listing:
-    try:
-        return marketplaces.load(code)
-    except marketplaces.UnknownCode as error:
-        raise errors.InvalidArgument(
-            str(error), reason="UNKNOWN_MARKETPLACE", fields={"marketplace_code": "unknown"}
-        ) from error
-
-
 def _check_text(name: str, text: str, most: int) -> None:
     if len(text) > most:
         raise errors.InvalidArgument(
@@ -224,6 +245,26 @@ def _picture_warnings(facts: Facts) -> list[str]:
     warnings = list(facts.conflicts)
     if facts.quality.grade == "C":
         warnings.append("take the picture again: " + "; ".join(facts.quality.reasons))
+    return warnings
+
+
+def _rule_warnings(listing: marketplaces.Listing, facts: Facts) -> list[str]:
+    """What the marketplace's own rules for main pictures ask beyond the grade."""
+    rules, quality = listing.image_rules, facts.quality
+    warnings = []
+    if quality.short_side < rules.least_side:
+        warnings.append(
+            f"{listing.name} takes no picture below {rules.least_side} pixels; this one has {quality.short_side}"
+        )
+    if rules.white_background and quality.white_share < _WHITE_ENOUGH:
+        warnings.append(
+            f"{listing.name} wants a white background for the main picture; {quality.white_share:.0%} of it is white"
+        )
+    if rules.least_span and 0 < quality.span < rules.least_span:
+        warnings.append(
+            f"{listing.name} wants the product to span {rules.least_span:.0%} of the main picture; it spans "
+            f"{quality.span:.0%}"
+        )
     return warnings
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
-from analyzer_service.keypool import ApiKey, KeyPool
+from analyzer_service.keypool import KeyPool, Lease
+from analyzer_service.keys import ApiKey
 from servicekit import deadlines, errors
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,19 @@ class RetryBudget:
         return True
 
 
+@dataclass
+class _Course:
+    """What happened to a call so far."""
+
+    last: ProviderFailure | None = None
+    faults: int = 0
+    timeouts: int = 0
+
+
+def _unknown(result: object) -> None:
+    """The answer does not say how many tokens were read."""
+
+
 class Caller:
     """Runs calls through a pool.
 
@@ -96,8 +111,21 @@ class Caller:
         self._budget = budget or RetryBudget()
         self._jitter = jitter
 
-    async def call(self, model: str, attempt: Callable[[ApiKey, float], Awaitable[Result]]) -> Result:
+    async def call(
+        self,
+        model: str,
+        attempt: Callable[[ApiKey, float], Awaitable[Result]],
+        *,
+        tokens: int = 0,
+        read: Callable[[Result], int | None] = _unknown,
+    ) -> Result:
         """Runs `attempt(key, timeout in seconds)` with another key or again where that may help.
+
+        Args:
+            model: The model to ask.
+            attempt: One request.
+            tokens: How many tokens the model will read, about.
+            read: Tokens that it did read, by its answer; None where it does not say.
 
         Raises:
             errors.ResourceExhausted, errors.Unavailable: As `KeyPool.acquire`; Unavailable also when the provider
@@ -108,33 +136,45 @@ class Caller:
         clock = self.pool.clock
         left = deadlines.remaining()
         end = None if left is None else clock.now() + left
-        last: ProviderFailure | None = None
-        faults = timeouts = 0
+        course = _Course()
         for _ in range(_MOST_ATTEMPTS + self.pool.size):
-            lease = await self.pool.acquire(model, None if end is None else max(0.0, end - clock.now()))
-            seconds = self._timeout if end is None else min(self._timeout, end - clock.now())
-            if seconds <= 0:
-                break
+            lease = await self.pool.acquire(model, None if end is None else max(0.0, end - clock.now()), tokens)
             try:
-                return await attempt(lease.key, seconds)
-            except QuotaExceeded as failure:
-                last = failure
-                lease.rate_limited(failure.retry_after, daily=failure.daily)
-            except KeyRefused as failure:
-                last = failure
-                lease.refused()
-                logger.warning("the provider refuses key %s", lease.key.label)
-            except TransientFailure as failure:
-                last = failure
-                pause = min(_LONGEST_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2**faults) * (0.5 + self._jitter() / 2)
-                faults += 1
-                timeouts += failure.timeout
-                if faults >= _MOST_FAULTS or timeouts >= _MOST_TIMEOUTS or not self._budget.spend():
+                seconds = self._timeout if end is None else min(self._timeout, end - clock.now())
+                if seconds <= 0:
                     break
-                if end is not None and clock.now() + pause >= end:
+                result = await attempt(lease.key, seconds)
+                await lease.succeeded(read(result))
+                return result
+            except ProviderFailure as failure:
+                await self._note(failure, lease, course)
+            finally:
+                lease.release()
+            if isinstance(course.last, TransientFailure):
+                pause = self._pause(course)
+                if pause is None or (end is not None and clock.now() + pause >= end):
                     break
                 await clock.sleep(pause)
-        raise self._given_up(last, end)
+        raise self._given_up(course.last, end)
+
+    async def _note(self, failure: ProviderFailure, lease: Lease, course: _Course) -> None:
+        course.last = failure
+        if isinstance(failure, QuotaExceeded):
+            await lease.rate_limited(failure.retry_after, daily=failure.daily)
+        elif isinstance(failure, KeyRefused):
+            lease.refused()
+            logger.warning("the provider refuses key %s", lease.key.label)
+        elif isinstance(failure, TransientFailure):
+            lease.failed()
+            course.faults += 1
+            course.timeouts += failure.timeout
+
+    def _pause(self, course: _Course) -> float | None:
+        """Seconds to wait before a repetition; None where there shall be none."""
+        if course.faults >= _MOST_FAULTS or course.timeouts >= _MOST_TIMEOUTS or not self._budget.spend():
+            return None
+        longest = min(_LONGEST_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2.0 ** (course.faults - 1))
+        return longest * (0.5 + self._jitter() / 2)
 
     def _given_up(self, last: ProviderFailure | None, end: float | None) -> errors.ServiceError:
         out_of_time = end is not None and self.pool.clock.now() >= end - 0.05

@@ -13,9 +13,12 @@ from jewelry.type.v1 import type_pb2
 
 from analyzer_service.adapters.base import AdapterInfo, Task
 from analyzer_service.analysis import Analysis, Analyzer, RawView
+from analyzer_service.bills.model import Cell, Named, Row, Table
+from analyzer_service.extras import Extras
 from analyzer_service.fields import Settled, Source
 from analyzer_service.keypool import GroupState
 from analyzer_service.pricing import Cost
+from analyzer_service.variations import Variation
 
 Context = ServicerContext[Any, Any]
 
@@ -32,10 +35,11 @@ _TASKS = {
 
 
 class AnalyzerServicer(analyzer_pb2_grpc.AnalyzerServiceServicer):
-    """Serves the analyzer's contract; calls that are not built answer UNIMPLEMENTED."""
+    """Serves the analyzer's contract."""
 
-    def __init__(self, analyzer: Analyzer) -> None:
+    def __init__(self, analyzer: Analyzer, extras: Extras) -> None:
         self._analyzer = analyzer
+        self._extras = extras
 
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
         """Reads every vision field of a marketplace."""
@@ -78,9 +82,72 @@ class AnalyzerServicer(analyzer_pb2_grpc.AnalyzerServiceServicer):
             cost=_cost(result.cost),
         )
 
+    async def MeasureDimensions(
+        self, request: pb.MeasureDimensionsRequest, context: Context
+    ) -> pb.MeasureDimensionsResponse:
+        """Measures a product beside a ruler."""
+        pictures = [picture.content for picture in request.pictures]
+        sizes, info = await self._extras.dimensions.measure(pictures, request.product_type)
+        return pb.MeasureDimensionsResponse(
+            measurements=[
+                pb.Measurement(name=item.name, millimetres=item.millimetres, error=item.error, evidence=item.evidence)
+                for item in sizes.measurements
+            ],
+            warnings=sizes.warnings,
+            adapter=_adapter(info),
+            cost=_cost(sizes.cost),
+        )
+
+    async def ExtractTable(self, request: pb.ExtractTableRequest, context: Context) -> pb.ExtractTableResponse:
+        """Reads a bill and tests its arithmetic."""
+        read = await self._extras.bills.read(request.pages, request.prompt)
+        return pb.ExtractTableResponse(
+            table=_table(read.bill.table),
+            fields=[_named(item) for item in read.bill.fields],
+            extras=[_named(item) for item in read.bill.extras],
+            checks=[
+                pb.TableCheck(
+                    rule=check.rule, row=check.row, passed=check.passed, unsure=check.unsure, detail=check.detail
+                )
+                for check in read.checks
+            ],
+            adapter=_adapter(read.adapter),
+            cost=_cost(read.cost),
+        )
+
+    async def RefineTable(self, request: pb.RefineTableRequest, context: Context) -> pb.RefineTableResponse:
+        """Chooses columns and rows of a table."""
+        refined = await self._extras.bills.refine(
+            _read_table(request.table), list(request.columns), request.refinement.strip()
+        )
+        return pb.RefineTableResponse(
+            table=_table(refined.table),
+            understood=refined.understood,
+            adapter=_adapter(refined.adapter),
+            cost=_cost(refined.cost),
+        )
+
+    async def GenerateVariations(
+        self, request: pb.GenerateVariationsRequest, context: Context
+    ) -> pb.GenerateVariationsResponse:
+        """Makes and stores variations of a picture."""
+        made, info, cost = await self._extras.variations.generate(
+            [picture.content for picture in request.pictures],
+            request.product_type,
+            request.product_desc,
+            request.style,
+            request.count,
+            request.website,
+        )
+        return pb.GenerateVariationsResponse(
+            pictures=[_generated(item) for item in made], adapter=_adapter(info), cost=_cost(cost)
+        )
+
     async def GetProviders(self, request: pb.GetProvidersRequest, context: Context) -> pb.GetProvidersResponse:
         """Tells which providers answer and how their quota stands."""
-        adapters, groups = await self._analyzer.providers()
+        (vision, texts), groups = await self._analyzer.providers()
+        bills, variations = await self._extras.info()
+        adapters = [vision, bills, texts, variations]
         return pb.GetProvidersResponse(
             adapters=[_adapter(info) for info in adapters], groups=[_group(state) for state in groups]
         )
@@ -131,3 +198,36 @@ def _group(state: GroupState) -> pb.QuotaGroup:
     if state.wait > 0:
         group.wait.CopyFrom(duration_pb2.Duration(seconds=int(state.wait), nanos=int(state.wait % 1 * 1e9)))
     return group
+
+
+def _table(table: Table) -> pb.Table:
+    return pb.Table(
+        columns=table.columns,
+        rows=[pb.Row(cells=[_cell(cell) for cell in row.cells], page=row.page) for row in table.rows],
+    )
+
+
+def _cell(cell: Cell) -> pb.Cell:
+    return pb.Cell(text=cell.text, number=cell.number, confidence=cell.confidence)
+
+
+def _read_table(table: pb.Table) -> Table:
+    rows = tuple(
+        Row(
+            tuple(
+                Cell(cell.text, cell.number if cell.HasField("number") else None, cell.confidence) for cell in row.cells
+            ),
+            row.page,
+        )
+        for row in table.rows
+    )
+    return Table(tuple(table.columns), rows)
+
+
+def _named(item: Named) -> pb.NamedValue:
+    return pb.NamedValue(name=item.name, value=item.value, confidence=item.confidence)
+
+
+def _generated(item: Variation) -> pb.GeneratedPicture:
+    error = type_pb2.ItemError(reason=item.reason, message=item.message) if item.reason else None
+    return pb.GeneratedPicture(prompt_index=item.prompt_index, url=item.url, error=error)

@@ -6,13 +6,15 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 import uvloop
 
-from gateway_service import auth
+from gateway_service import auth, masking, serving
 from gateway_service.app import create_app
-from gateway_service.clients import Clients, connect
+from gateway_service.clients import connect
 from gateway_service.settings import Settings
 from servicekit import errors, logs, telemetry
 
@@ -23,6 +25,7 @@ def main() -> None:
     """The process's main call."""
     settings = Settings()
     logs.configure("gateway", settings)
+    masking.install(settings)
     telemetry.configure("gateway", settings)
     try:
         host, port = settings.listen
@@ -39,36 +42,33 @@ def main() -> None:
 
 async def _serve(settings: Settings, host: str, port: int) -> None:
     clients = connect(settings)
+    app = create_app(settings, clients, durable=True)
+    desk = app.state.desk
     try:
-        config = _config(settings, clients, host, port)
+        serving.allow_connections(settings.gateway_max_connections)
+        config = serving.config(settings, app, host, port)
         # Ends the process, and says why, where the port is taken.
         listening = config.bind_socket()
+        await desk.open()
         logger.info("gateway listens on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-        await uvicorn.Server(config).serve([listening])
+        await _Server(config, desk.jobs.stop_waiting).serve([listening])
         logger.info("gateway has stopped")
     finally:
+        await desk.close()
         await clients.close()
 
 
-def _config(settings: Settings, clients: Clients, host: str, port: int) -> uvicorn.Config:
-    return uvicorn.Config(
-        create_app(settings, clients),
-        host=host,
-        port=port,
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        # The application refuses with an answer that says so; this is the last line behind it.
-        limit_concurrency=settings.gateway_max_in_flight * 4,
-        backlog=1024,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
-    )
+class _Server(uvicorn.Server):
+    """Says at once that it is about to stop, so that those who wait for a job are sent away within the drain."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT came."""
+        self._stopping()
+        super().handle_exit(sig, frame)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,7 @@ class ApiKeys:
 
     def __init__(self, configured: str) -> None:
         """`configured` is `label:key` or `key`, separated by commas; keys without label are `key1`, `key2`, ..."""
-        entries = [part.strip() for part in configured.split(",") if part.strip()]
-        self._known: list[tuple[str, bytes]] = []
-        for number, entry in enumerate(entries, 1):
-            label, colon, key = entry.partition(":")
-            self._known.append((label, _digest(key.encode())) if colon else (f"key{number}", _digest(entry.encode())))
+        self._known = [(label, _digest(key.encode())) for label, key in _entries(configured)]
 
     def __bool__(self) -> bool:
         return bool(self._known)
@@ -32,6 +28,19 @@ class ApiKeys:
             if hmac.compare_digest(digest, given):
                 found = label
         return found
+
+
+def secrets(configured: str) -> list[str]:
+    """The keys themselves, for the mask of the log."""
+    return [key for _, key in _entries(configured)]
+
+
+def _entries(configured: str) -> list[tuple[str, str]]:
+    found = []
+    for number, entry in enumerate((part.strip() for part in configured.split(",") if part.strip()), 1):
+        label, colon, key = entry.partition(":")
+        found.append((label, key) if colon else (f"key{number}", entry))
+    return found
 
 
 def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

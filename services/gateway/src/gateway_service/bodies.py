@@ -1,4 +1,4 @@
-"""Bodies that carry a picture: multipart, the raw file, or fields alone.
+"""Bodies that carry files: multipart, the raw file, or fields alone.
 
 Read into memory while they arrive and refused at the limit. The framework's own form parser goes through temporary
 files and threads; a picture of a few MiB needs neither.
@@ -39,10 +39,15 @@ class File:
 
 @dataclass
 class Form:
-    """What a body holds: fields by name, and at most one file."""
+    """What a body holds: fields by name, and files in their order."""
 
     fields: dict[str, object] = field(default_factory=dict)
-    file: File | None = None
+    files: list[File] = field(default_factory=list)
+
+    @property
+    def file(self) -> File | None:
+        """The only file; None where there is none."""
+        return self.files[0] if self.files else None
 
     def require_file(self) -> File:
         """The file, checked from its header to be a picture within every limit.
@@ -67,12 +72,21 @@ class Form:
             raise RequestValidationError(found) from None
 
 
-async def read_form(request: Request, *, file_names: tuple[str, ...] = ("file",), json_too: bool = False) -> Form:
+async def read_form(
+    request: Request,
+    *,
+    file_names: tuple[str, ...] = ("file",),
+    json_too: bool = False,
+    most_files: int = 1,
+    raw_kinds: tuple[str, ...] = ("image/",),
+) -> Form:
     """Reads a body by its content type. Fields of the query come with every form; those of the body win.
 
     Args:
-        file_names: Names that the part with the file may have.
+        file_names: Names that a part with a file may have.
         json_too: Whether a JSON object of fields is taken as well.
+        most_files: How many files the form may have.
+        raw_kinds: Beginnings of the types that are taken as the file itself, beside application/octet-stream.
 
     Raises:
         HttpProblem: 415 for another content type, 400 for a broken body.
@@ -81,16 +95,17 @@ async def read_form(request: Request, *, file_names: tuple[str, ...] = ("file",)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     query: dict[str, object] = dict(request.query_params)
     if kind == "multipart/form-data":
-        form = await _multipart(request, file_names)
-        return Form({**query, **form.fields}, form.file)
-    if kind.startswith("image/") or kind == "application/octet-stream":
+        form = await _multipart(request, file_names, most_files)
+        return Form({**query, **form.fields}, form.files)
+    if kind.startswith((*raw_kinds, "application/octet-stream")):
         content = await _whole(request, images.MAX_BYTES)
-        return Form(query, File(content, _file_name(str(query.get("filename", "")))))
+        return Form(query, [File(content, _file_name(str(query.get("filename", ""))))])
     if kind == "application/x-www-form-urlencoded":
         return Form({**query, **_urlencoded(await request.body())})
     if json_too and kind == "application/json":
         return Form({**query, **_json_object(await request.body())})
-    taken = "multipart/form-data, application/x-www-form-urlencoded, or the picture itself as image/*"
+    raw = " or ".join(f"{name}*" if name.endswith("/") else name for name in raw_kinds)
+    taken = f"multipart/form-data, application/x-www-form-urlencoded, or the file itself as {raw}"
     raise HttpProblem(
         415, "MEDIA_TYPE_UNSUPPORTED", f"this type of body is not taken here; send {taken}{', or JSON' * json_too}"
     )
@@ -104,20 +119,23 @@ def require_json(request: Request) -> None:
 
 
 async def _whole(request: Request, most: int) -> bytes:
-    body = bytearray()
+    # Pieces joined once: a buffer that grows would copy each of them several times.
+    pieces: list[bytes] = []
+    size = 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
+        pieces.append(chunk)
+        size += len(chunk)
+        if size > most:
             raise _too_large()
-    return bytes(body)
+    return b"".join(pieces)
 
 
-async def _multipart(request: Request, file_names: tuple[str, ...]) -> Form:
+async def _multipart(request: Request, file_names: tuple[str, ...], most_files: int) -> Form:
     _, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary", b"")
     if not boundary:
         raise _broken("its Content-Type names no boundary")
-    reader = _MultipartReader(boundary, file_names)
+    reader = _MultipartReader(boundary, file_names, most_files)
     await reader.read(request.stream())
     return reader.form
 
@@ -125,15 +143,17 @@ async def _multipart(request: Request, file_names: tuple[str, ...]) -> Form:
 class _MultipartReader:
     """Collects the parts of one multipart body."""
 
-    def __init__(self, boundary: bytes, file_names: tuple[str, ...]) -> None:
+    def __init__(self, boundary: bytes, file_names: tuple[str, ...], most_files: int) -> None:
         self.form = Form()
         self._file_names = file_names
+        self._most_files = most_files
         self._parts = 0
         self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
         self._disposition = b""
         self._name = ""
         self._file_name: str | None = None
-        self._content = bytearray()
+        self._pieces: list[bytes] = []
+        self._size = 0
         self._ended = False
         try:
             self._parser = MultipartParser(
@@ -167,7 +187,7 @@ class _MultipartReader:
         if self._parts > MAX_PARTS:
             raise HttpProblem(413, "BODY_TOO_LARGE", f"the form has more than {MAX_PARTS} parts")
         self._disposition = b""
-        self._content = bytearray()
+        self._pieces, self._size = [], 0
 
     def _header_end(self) -> None:
         name, value = self._header
@@ -185,27 +205,30 @@ class _MultipartReader:
         # Some clients send the file as a plain field; by its name it is the file all the same.
         if self._file_name is None and self._name in self._file_names:
             self._file_name = ""
-        if self._file_name is not None and self.form.file is not None:
+        if self._file_name is not None and len(self.form.files) >= self._most_files:
+            most = "one file" if self._most_files == 1 else f"at most {self._most_files} files"
             raise errors.InvalidArgument(
-                "the form has several files; send one", reason="FILES_SEVERAL", fields={self._name: "send one file"}
+                f"the form has several files; send {most}", reason="FILES_SEVERAL", fields={self._name: f"send {most}"}
             )
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        self._content += data[start:end]
+        self._pieces.append(data[start:end])
+        self._size += end - start
         if self._file_name is not None:
-            if len(self._content) > images.MAX_BYTES:
+            if self._size > images.MAX_BYTES:
                 raise _too_large()
-        elif len(self._content) > MAX_FIELD_BYTES:
+        elif self._size > MAX_FIELD_BYTES:
             raise HttpProblem(
                 413, "BODY_TOO_LARGE", f"a field of the form is larger than {MAX_FIELD_BYTES // 1024} KiB"
             )
 
     def _part_end(self) -> None:
+        content = b"".join(self._pieces)
+        self._pieces, self._size = [], 0
         if self._file_name is None:
-            self.form.fields[self._name] = _text(bytes(self._content))
+            self.form.fields[self._name] = _text(content)
         elif self._name in self._file_names:
-            self.form.file = File(bytes(self._content), _file_name(self._file_name))
-        self._content = bytearray()
+            self.form.files.append(File(content, _file_name(self._file_name)))
 
     def _end(self) -> None:
         self._ended = True
@@ -249,6 +272,6 @@ def _broken(why: str) -> HttpProblem:
 
 def _too_large() -> errors.InvalidArgument:
     return errors.InvalidArgument(
-        f"the picture is larger than {images.MAX_BYTES // 2**20} MiB, the most that is taken; send a smaller one",
+        f"the file is larger than {images.MAX_BYTES // 2**20} MiB, the most that is taken; send a smaller one",
         reason="IMAGE_TOO_LARGE",
     )

@@ -1,4 +1,4 @@
-"""From photos to a workbook: each product through the same steps, then all that went well into one export.
+"""From photos to a workbook: the steps that each product goes through, and whom they ask.
 
 A product's steps take and give plain data (see `model`), each can be repeated, and none knows of the others' products:
 one that fails leaves its neighbours alone, and a durable workflow can keep the result of each.
@@ -6,18 +6,12 @@ one that fails leaves its neighbours alone, and a durable workflow can keep the 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from gateway_service.model import (
-    Adapter,
     Analysis,
-    Cost,
-    Issue,
     Order,
     Picture,
     PictureFacts,
@@ -28,14 +22,8 @@ from gateway_service.model import (
 )
 from servicekit import errors, images
 
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
 # One message takes all pictures of a product; gRPC takes 64 MiB.
 MAX_PRODUCT_BYTES = 48 * 1024 * 1024
-# A queue that is full is asked again, but not for ever.
-TRIES = 3
 
 
 class Images(Protocol):
@@ -72,60 +60,6 @@ class Exporter(Protocol):
     async def export(self, order: Order, rows: Sequence[Row]) -> Workbook:
         """Writes the rows into one workbook."""
         ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is done at once, and how long a full queue is waited for in seconds."""
-
-    concurrency: int = 8
-    concurrency_total: int = 16
-    longest_wait: float = 30.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one product; `row` is None for one that failed, and `error` then says why."""
-
-    sku: str
-    image_urls: tuple[str, ...]
-    error: str = ""
-    error_code: str = ""
-    row: Row | None = None
-    analysis: Analysis | None = None
-    copy: WrittenCopy | None = None
-    issues: tuple[Issue, ...] = ()
-
-    @property
-    def status(self) -> str:
-        """`success` or `failed`."""
-        return "success" if self.row is not None else "failed"
-
-    @property
-    def cost(self) -> Cost:
-        """What the product's steps cost."""
-        return sum((part.cost for part in (self.analysis, self.copy) if part is not None), Cost())
-
-    @property
-    def adapters(self) -> tuple[Adapter, ...]:
-        """Who answered."""
-        return tuple(part.adapter for part in (self.analysis, self.copy) if part is not None)
-
-    @property
-    def name(self) -> str:
-        """The title; where the marketplace takes none, the first sentence of the description; else the SKU."""
-        if self.copy is None:
-            return self.sku
-        first = self.copy.description.partition(". ")[0].strip()
-        return self.copy.title or (first if len(first) <= 120 else f"{first[:119].rstrip()}…") or self.sku
-
-
-@dataclass(frozen=True)
-class Run:
-    """Outcomes in the order of the request, and the workbook; None where no product succeeded."""
-
-    outcomes: tuple[Outcome, ...]
-    workbook: Workbook | None
 
 
 class ProductSteps:
@@ -172,82 +106,6 @@ class ProductSteps:
         return self._loaded
 
 
-class Catalogue:
-    """Brings products into workbooks."""
-
-    def __init__(
-        self, pictures: Images, analyzer: Analyzer, copywriter: Copywriter, exporter: Exporter, limits: Limits
-    ) -> None:
-        self._images = pictures
-        self._analyzer = analyzer
-        self._copywriter = copywriter
-        self._exporter = exporter
-        self._limits = limits
-        self._all = asyncio.Semaphore(limits.concurrency_total)
-
-    async def run(self, order: Order) -> Run:
-        """Works on every product, then writes those that went well into one workbook.
-
-        Raises:
-            errors.ServiceError: The exporter cannot write, which is found out before anything is paid for.
-        """
-        options = await self._exporting(self._exporter.field_options(order))
-        mine = asyncio.Semaphore(self._limits.concurrency)
-
-        async def one(task: ProductTask) -> Outcome:
-            # First the order's own bound: a large order then never fills the queue that all orders share.
-            async with mine, self._all:
-                return await self.process(task)
-
-        async with asyncio.TaskGroup() as group:
-            work = [group.create_task(one(task)) for task in tasks(order, options)]
-        outcomes = [task.result() for task in work]
-        rows = [outcome.row for outcome in outcomes if outcome.row is not None]
-        if not rows:
-            return Run(tuple(outcomes), None)
-        workbook = await self._exporting(self._exporter.export(order, rows))
-        return Run(tuple(with_findings(outcome, workbook) for outcome in outcomes), workbook)
-
-    async def process(self, task: ProductTask) -> Outcome:
-        """Takes one product through its steps; never raises."""
-        steps = ProductSteps(task, self._images, self._analyzer, self._copywriter)
-        outcome = Outcome(task.sku, task.image_urls)
-        doing = "the picture cannot be used"
-        try:
-            await self._patiently(steps.fetch)
-            doing = "the picture could not be read"
-            analysis = await self._patiently(steps.analyze)
-            outcome = replace(outcome, analysis=analysis)
-            doing = "the copy could not be written"
-            copy = await self._patiently(lambda: steps.write_copy(analysis))
-            return replace(outcome, copy=copy, row=row(task, analysis, copy), issues=issues(analysis, copy))
-        except errors.ServiceError as error:
-            return failed(outcome, f"{doing}: {error.message}", error.reason)
-        except Exception:
-            # One product's surprise is not its neighbours'; the log has all of it.
-            logger.exception("%s: an unexpected error", task.sku)
-            return failed(outcome, f"{doing}: an unexpected error; the log has it under this request's id", "INTERNAL")
-
-    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Repeats a step that was refused by a full queue, after the time that the queue asked for."""
-        for _ in range(TRIES - 1):
-            try:
-                return await step()
-            except errors.ResourceExhausted as error:
-                if error.retry_after is None or error.retry_after > self._limits.longest_wait:
-                    raise
-                await asyncio.sleep(error.retry_after)
-        return await step()
-
-    async def _exporting(self, work: Awaitable[T]) -> T:
-        try:
-            return await work
-        except errors.ServiceError as error:
-            message = f"the workbook could not be written: {error.message}"
-            kind = errors.BY_CODE[error.code]
-            raise kind(message, reason=error.reason, retry_after=error.retry_after, fields=error.fields) from error
-
-
 def tasks(order: Order, options: Mapping[str, tuple[str, ...]]) -> list[ProductTask]:
     """One task per product, each with all that its steps need."""
     seller = order.seller
@@ -265,31 +123,6 @@ def tasks(order: Order, options: Mapping[str, tuple[str, ...]]) -> list[ProductT
         )
         for sku, urls in order.products
     ]
-
-
-def row(task: ProductTask, analysis: Analysis, copy: WrittenCopy) -> Row:
-    """The row of a product; the exporter knows the columns."""
-    return Row(task.sku, task.image_urls, analysis.fields, copy.title, copy.bullet_points, copy.description)
-
-
-def issues(analysis: Analysis, copy: WrittenCopy) -> tuple[Issue, ...]:
-    """What analyzer and copywriter want a person to know."""
-    return (
-        *(Issue(warning, rule="picture") for warning in analysis.warnings),
-        *(Issue(warning, rule="copy") for warning in copy.warnings),
-    )
-
-
-def failed(outcome: Outcome, sentence: str, code: str) -> Outcome:
-    """The outcome with the reason why there is no row."""
-    issue = Issue(sentence, severity="error", rule=code.lower())
-    return replace(outcome, error=sentence, error_code=code, issues=(*outcome.issues, issue))
-
-
-def with_findings(outcome: Outcome, workbook: Workbook) -> Outcome:
-    """The outcome with what the exporter found about its row."""
-    found = tuple(finding for finding in workbook.findings if finding.sku == outcome.sku)
-    return replace(outcome, issues=(*outcome.issues, *found))
 
 
 def _facts(picture: Picture) -> PictureFacts:

@@ -34,6 +34,7 @@ class Clients:
     semantic: Semantic
     store: ObjectStore
     pictures: Pictures
+    fetcher: Fetcher
 
     @property
     def services(self) -> tuple[Embedding, VisionIndex, Analyzer, Copywriter, Exporter, Semantic]:
@@ -81,4 +82,5 @@ def over(channels: Mapping[str, grpc.aio.Channel], store: ObjectStore, fetcher: 
         semantic=Semantic(channels[Semantic.name]),
         store=store,
         pictures=Pictures(store, fetcher),
+        fetcher=fetcher,
     )

@@ -12,7 +12,7 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -97,6 +97,32 @@ class Fetcher:
         except TimeoutError:
             raise _Refused(f"its host did not deliver within {self._seconds:.0f} s", "IMAGE_URL_SLOW") from None
 
+    def check(self, url: str) -> None:
+        """Raises `errors.InvalidArgument` for an address that would be refused whatever its host resolves to."""
+        target = parse(url)
+        literal = literal_address(target.raw_host.decode("ascii"))
+        if literal is not None and not self._is_allowed(target) and not is_public(literal):
+            raise _Refused("its host is not on the public internet")
+
+    async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> int:
+        """Posts to an address under the same guard; gives the status of the answer. Redirects are not followed.
+
+        Raises:
+            errors.InvalidArgument: IMAGE_URL_REFUSED where the guard says no.
+            errors.Unavailable: The host does not answer in time.
+        """
+        target = parse(url)
+        try:
+            async with asyncio.timeout(self._seconds):
+                address = (await self._checked(target))[0]
+                request = self._request("POST", target, address, headers, content)
+                async with httpx.AsyncHTTPTransport(verify=self._tls_context(), trust_env=False) as transport:
+                    response = await transport.handle_async_request(request)
+                    await response.aclose()
+                    return response.status_code
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
+            raise errors.Unavailable("its host does not answer", reason="WEBHOOK_UNREACHABLE") from error
+
     async def _follow(self, url: str) -> Fetched:
         target = parse(url)
         for _ in range(self._redirects + 1):
@@ -111,7 +137,7 @@ class Fetcher:
         """The addresses of the host, all of them allowed."""
         host = url.raw_host.decode("ascii")
         port = url.port or _PORTS[url.scheme]
-        on_purpose = not self._allowed.isdisjoint({host, f"{host}:{port}", f"[{host}]:{port}"})
+        on_purpose = self._is_allowed(url)
         if not on_purpose and port not in _PUBLIC_PORTS:
             raise _Refused(f"port {port} is not one that pictures are fetched from")
         literal = literal_address(host)
@@ -120,6 +146,12 @@ class Fetcher:
             logger.warning("refused to fetch from %s: not on the public internet", host)
             raise _Refused("its host is not on the public internet")
         return addresses
+
+    def _is_allowed(self, url: httpx.URL) -> bool:
+        """Whether the host was opened on purpose."""
+        host = url.raw_host.decode("ascii")
+        port = url.port or _PORTS[url.scheme]
+        return not self._allowed.isdisjoint({host, f"{host}:{port}", f"[{host}]:{port}"})
 
     async def _resolved(self, host: str, port: int) -> list[Address]:
         try:
@@ -146,23 +178,8 @@ class Fetcher:
         raise _Refused("its host does not answer as it should", "IMAGE_URL_FAILED") from cause
 
     async def _get_from(self, url: httpx.URL, address: Address) -> Fetched | str:
-        """Asks one checked address. Host header and TLS name stay those of the URL."""
-        request = httpx.Request(
-            "GET",
-            url.copy_with(host=str(address)),
-            headers={
-                "Host": url.netloc.decode("ascii"),
-                "User-Agent": "jewelry-gateway",
-                "Accept": "image/*",
-                # What arrives is what is counted: no small answer grows large on unpacking.
-                "Accept-Encoding": "identity",
-                "Connection": "close",
-            },
-            extensions={
-                "sni_hostname": url.raw_host.decode("ascii"),
-                "timeout": httpx.Timeout(self._seconds, connect=min(5.0, self._seconds)).as_dict(),
-            },
-        )
+        """Asks one checked address."""
+        request = self._request("GET", url, address, {"Accept": "image/*"})
         # One transport per request: a pool knows its connections by address, and would lend one host's to another.
         async with httpx.AsyncHTTPTransport(verify=self._tls_context(), trust_env=False) as transport:
             response = await transport.handle_async_request(request)
@@ -170,6 +187,28 @@ class Fetcher:
                 return await self._read(response)
             finally:
                 await response.aclose()
+
+    def _request(
+        self, method: str, url: httpx.URL, address: Address, headers: Mapping[str, str], content: bytes | None = None
+    ) -> httpx.Request:
+        """A request to one checked address. Host header and TLS name stay those of the URL."""
+        return httpx.Request(
+            method,
+            url.copy_with(host=str(address)),
+            headers={
+                "Host": url.netloc.decode("ascii"),
+                "User-Agent": "jewelry-gateway",
+                # What arrives is what is counted: no small answer grows large on unpacking.
+                "Accept-Encoding": "identity",
+                "Connection": "close",
+                **headers,
+            },
+            content=content,
+            extensions={
+                "sni_hostname": url.raw_host.decode("ascii"),
+                "timeout": httpx.Timeout(self._seconds, connect=min(5.0, self._seconds)).as_dict(),
+            },
+        )
 
     async def _read(self, response: httpx.Response) -> Fetched | str:
         if response.status_code in _REDIRECTS and "location" in response.headers:

@@ -213,6 +213,30 @@ class ProductTask:
 
 
 @dataclass(frozen=True)
+class Family:
+    """Products that are one listing in several colours or sizes.
+
+    `theme` is color, size or colorsize; `sizes` are those that each of the SKUs comes in, or one per SKU.
+    """
+
+    parent_sku: str
+    theme: str
+    skus: tuple[str, ...]
+    sizes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variation:
+    """Place of a row in a family: role parent or child, theme color, size or color_size."""
+
+    role: str
+    parent_sku: str
+    theme: str
+    size: str = ""
+    color: str = ""
+
+
+@dataclass(frozen=True)
 class Order:
     """Products to bring into one workbook of the marketplace code."""
 
@@ -223,6 +247,7 @@ class Order:
     template_id: str = ""
     run_id: str = ""
     seller: Seller = field(default_factory=Seller)
+    families: tuple[Family, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -235,6 +260,7 @@ class Row:
     title: str
     bullet_points: tuple[str, ...]
     description: str
+    variation: Variation | None = None
 
 
 @dataclass(frozen=True)
@@ -314,6 +340,62 @@ class Collection:
     relaxation: str
     adapters: tuple[Adapter, ...]
     stale: bool
+
+
+@dataclass(frozen=True)
+class MadePicture:
+    """A made picture; `status` is success or failed, and `error` then says why."""
+
+    prompt_index: int
+    url: str = ""
+    portrait_url: str = ""
+    error: str = ""
+    error_code: str = ""
+    suspect_reason: str = ""
+
+    @property
+    def status(self) -> str:
+        """`success` or `failed`."""
+        return "success" if self.url else "failed"
+
+
+@dataclass(frozen=True)
+class MadePictures:
+    """One entry per asked picture; `zip_url` is empty where nobody packed them."""
+
+    pictures: tuple[MadePicture, ...]
+    zip_url: str
+    adapter: Adapter
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class TemplateColumn:
+    """A column of a workbook template; `field` is empty where it was not understood, `max_length` 0 where unknown."""
+
+    letters: str
+    label: str
+    name: str
+    field: str
+    required: bool
+    allowed_values: tuple[str, ...]
+    max_length: int
+
+
+@dataclass(frozen=True)
+class Template:
+    """A workbook template; its columns are left out in lists."""
+
+    id: str
+    code: str
+    version: int
+    built_in: bool
+    original_name: str
+    sheet: str
+    data_row: int
+    created: str
+    columns: tuple[TemplateColumn, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

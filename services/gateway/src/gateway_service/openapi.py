@@ -1,4 +1,4 @@
-"""What FastAPI cannot see by itself: bodies that carry a picture, and problems."""
+"""What FastAPI cannot see by itself: bodies that carry files, and problems."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from gateway_service import problems
+from gateway_service import auth, problems
 from gateway_service.schemas.answers import Problem
 
 _DESCRIPTIONS = {
@@ -56,18 +56,37 @@ _DOCS_PAGE = """<!doctype html>
 _DOCS_START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true});\n'
 
 
-def picture_body(fields: type[BaseModel], *, required: bool = True, json_too: bool = False) -> dict[str, Any]:
-    """`openapi_extra` of a path that reads its body with `bodies.read_form`."""
+def picture_body(
+    fields: type[BaseModel],
+    *,
+    required: bool = True,
+    json_too: bool = False,
+    file_names: tuple[str, ...] = ("file",),
+    pictures: bool = True,
+    kinds: tuple[str, ...] = (),
+    several: bool = False,
+) -> dict[str, Any]:
+    """`openapi_extra` of a path that reads its body with `bodies.read_form`.
+
+    Args:
+        fields: What comes beside the file.
+        required: Whether there must be a file.
+        json_too: Whether the fields alone are taken as JSON as well.
+        file_names: Names that the file may have in the form.
+        pictures: Whether a picture is taken as the whole body.
+        kinds: More types that are taken so.
+        several: Whether the file may come several times.
+    """
     schema = fields.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
-    form = {
-        **schema,
-        "properties": {"file": {"type": "string", "format": "binary"}, **schema["properties"]},
-        "required": ["file"] if required else [],
-    }
+    one: dict[str, Any] = {"type": "string", "format": "binary"}
+    file = {"type": "array", "items": one} if several else one
+    form = {**schema, "properties": {**dict.fromkeys(file_names, file), **schema["properties"]}, "required": []}
+    if required:
+        form["anyOf"] = [{"required": [name]} for name in file_names]
     content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
-    for kind in ("image/jpeg", "image/png", "image/webp"):
-        content[kind] = {"schema": {"type": "string", "format": "binary"}}
+    for kind in (*(("image/jpeg", "image/png", "image/webp") if pictures else ()), *kinds):
+        content[kind] = {"schema": one}
     if json_too:
         content["application/json"] = {"schema": schema}
         content["application/x-www-form-urlencoded"] = {"schema": schema}
@@ -77,7 +96,7 @@ def picture_body(fields: type[BaseModel], *, required: bool = True, json_too: bo
             "in": "query",
             "required": False,
             "schema": field,
-            "description": "With the picture itself as the body, fields are sent in the query.",
+            "description": "With the file itself as the body, fields are sent in the query.",
         }
         for name, field in schema["properties"].items()
     ]
@@ -94,10 +113,24 @@ def install(app: FastAPI) -> None:
             problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(problem.pop("$defs", {}))
             schemas["Problem"] = problem
+            if app.state.settings.gateway_api_keys.get_secret_value().strip(" ,"):
+                _show_keys(shown)
             app.openapi_schema = shown
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+
+
+def _show_keys(shown: dict[str, Any]) -> None:
+    """Adds the two ways to send a key, and which paths need one."""
+    shown["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    shown["security"] = [{"bearer": []}, {"key": []}]
+    for path in auth.OPEN_PATHS:
+        for operation in shown["paths"].get(path, {}).values():
+            operation["security"] = []
 
 
 docs = APIRouter(include_in_schema=False)

@@ -90,6 +90,23 @@ def http_status(error: errors.ServiceError) -> int:
     return STATUS[code]
 
 
+def members(status: int, code: str, detail: str) -> dict[str, Any]:
+    """What every problem says."""
+    return {
+        "type": f"urn:jewelry:problem:{code.lower().replace('_', '-')}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": context.request_id(),
+    }
+
+
+def phrase(status: int) -> str:
+    """The reason phrase of a status."""
+    return HTTPStatus(status).phrase
+
+
 def problem(
     status: int,
     code: str,
@@ -101,14 +118,7 @@ def problem(
     extra: Mapping[str, Any] | None = None,
 ) -> Response:
     """A problem+json response; `retry_after` is in seconds."""
-    body: dict[str, Any] = {
-        "type": f"urn:jewelry:problem:{code.lower().replace('_', '-')}",
-        "title": code.replace("_", " ").capitalize(),
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": context.request_id(),
-    }
+    body = members(status, code, detail)
     if field_errors:
         body["errors"] = list(field_errors)
     if retry_after is not None:

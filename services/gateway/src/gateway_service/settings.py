@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
+from gateway_service import rates
 from objectstore import ObjectStoreSettings
 from servicekit import ServiceSettings
 
@@ -31,7 +32,15 @@ class Settings(ServiceSettings, ObjectStoreSettings):
     allowed_image_hosts: Names = Field((), description="`host` or `host:port` that may be fetched though private.")
 
     gateway_max_json_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Largest JSON or urlencoded body.")
-    gateway_max_in_flight: int = Field(256, ge=1, description="Requests at once; more are answered 503.")
+    gateway_rate_limits: str = Field(
+        "6000/minute", description="Requests per key: `600/minute`, `label=60/minute`, `label=none`, by commas."
+    )
+    gateway_max_in_flight: int = Field(256, ge=1, description="Requests worked on at once; more are answered 503.")
+    gateway_max_held_bytes: int = Field(
+        512 * 1024 * 1024, ge=1024, description="Bytes of all bodies in memory; more are answered 503."
+    )
+    gateway_max_connections: int = Field(4096, ge=8, description="Connections at once; more are answered 503.")
+    gateway_head_seconds: float = Field(10.0, gt=0, description="Longest time for a request's head to arrive.")
     gateway_body_seconds: float = Field(60.0, gt=0, description="Longest time for a request's body to arrive.")
 
     image_fetch_seconds: float = Field(20.0, gt=0, description="Longest time for one outside picture.")
@@ -46,12 +55,34 @@ class Settings(ServiceSettings, ObjectStoreSettings):
         30.0, ge=0, description="Longest wait that a full queue may ask for before a product is given up."
     )
 
+    review_confidence: float = Field(0.5, ge=0, le=1, description="Fields below it are in a job's review list.")
+
+    database_url: SecretStr | None = Field(
+        None, description="Jobs in PostgreSQL (postgresql://...); unset: SQLite in DATA_DIR."
+    )
+    gateway_replica: str = Field(
+        "", max_length=200, description="Name of this process among replicas; empty: one of its own, or `local`."
+    )
+    gateway_webhook_secret: SecretStr = Field(SecretStr(""), description="Signs webhooks that bring no secret.")
+    jobs_poll_seconds: float = Field(0.2, gt=0, le=10, description="Time between looks for queued products.")
+    jobs_longest_wait: float = Field(120.0, ge=0, description="As CATALOGUE_LONGEST_WAIT, where nobody waits.")
+    jobs_patience: float = Field(1800.0, ge=0, description="Longest wait for full queues in all, per step there.")
+    jobs_outage: float = Field(60.0, ge=0, description="Longest wait for a service that is down, per step there.")
+    jobs_takeover_seconds: float = Field(10.0, gt=0, description="A replica that is silent for so long is dead.")
+    jobs_keep_days: float = Field(30.0, gt=0, description="Ended jobs are deleted after so many days.")
+
     @field_validator("gateway_cors_origins", "allowed_image_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(part.strip().lower().rstrip("/") for part in value.split(",") if part.strip())
+
+    @field_validator("gateway_rate_limits")
+    @classmethod
+    def _check_rates(cls, value: str) -> str:
+        rates.parse(value)
+        return value
 
     @property
     def listen(self) -> tuple[str, int]:

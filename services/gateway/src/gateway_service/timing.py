@@ -17,6 +17,16 @@ def start() -> dict[str, float]:
     return record
 
 
+def current() -> dict[str, float] | None:
+    """The record of the current context; None outside of a request."""
+    return _spent.get()
+
+
+def join(record: dict[str, float] | None) -> None:
+    """Makes the current context add to a record that another one started."""
+    _spent.set(record)
+
+
 @contextmanager
 def spent(service: str) -> Iterator[None]:
     """Adds the time of the block to the service. Calls that overlap add up."""

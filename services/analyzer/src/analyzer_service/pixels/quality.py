@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
 from analyzer_service.pixels import colour
+from analyzer_service.pixels.morphology import dilated
 from analyzer_service.pixels.separation import Scene
 from analyzer_service.pixels.shape import Shape
 
@@ -32,6 +32,7 @@ class Quality:
         sharpness: steepest steps of lightness per pixel on the product.
         white_share: share of the border that is white or nearly so.
         fill: share of the frame that the product's box takes.
+        span: larger of the box's width and height, as a share of the frame's.
         short_side: shorter side of the picture in pixels.
     """
 
@@ -41,6 +42,7 @@ class Quality:
     white_share: float
     fill: float
     short_side: int
+    span: float = 0.0
 
 
 def judge(scene: Scene, shape: Shape, width: int, height: int) -> Quality:
@@ -49,7 +51,7 @@ def judge(scene: Scene, shape: Shape, width: int, height: int) -> Quality:
     product = scene.product
     sharpness = float(np.percentile(scene.gradient[product], 98)) if product.any() else 0.0
     lightness = scene.lightness
-    ground = ~ndimage.binary_dilation(product, iterations=4)
+    ground = ~dilated(product, 4)
     ground_lightness = float(np.median(lightness[ground])) if ground.any() else 0.0
     white = (lightness > 90) & (colour.chroma(scene.lab) < 5)
     white_share = float(white[ground].mean()) if ground.any() else 0.0
@@ -79,4 +81,4 @@ def judge(scene: Scene, shape: Shape, width: int, height: int) -> Quality:
         fair.append("the product runs out of the frame")
     grade = "C" if bad else "A" if not fair else "B" if len(fair) <= 3 else "C"
     reasons = (*bad, *fair) or ("sharp, well lit, on white, large enough",)
-    return Quality(grade, tuple(reasons), sharpness, white_share, shape.fill, short_side)
+    return Quality(grade, tuple(reasons), sharpness, white_share, shape.fill, short_side, shape.span)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
 from analyzer_service.pixels.colour import Mask
+from analyzer_service.pixels.morphology import dilated
 from analyzer_service.pixels.separation import Scene
 
 _MOST_REGIONS = 80
@@ -64,7 +65,8 @@ def _region(scene: Scene, labels: NDArray[np.int32], number: int, box: tuple[sli
     y = slice(max(0, box[0].start - margin), box[0].stop + margin)
     x = slice(max(0, box[1].start - margin), box[1].stop + margin)
     part = labels[y, x] == number
-    around = ndimage.binary_dilation(part, iterations=7) & ~ndimage.binary_dilation(part, iterations=3)
+    near = dilated(part, 3)
+    around = dilated(near, 4) & ~near
     lightness = scene.lightness[y, x][part] * (100 / scene.white)
     over = (scene.lab[y, x, 0] - scene.background[y, x, 0])[part]
     low, middle, high = np.percentile(lightness, [10, 50, 90])

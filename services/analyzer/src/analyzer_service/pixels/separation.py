@@ -16,6 +16,7 @@ from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no type
 
 from analyzer_service.pixels import colour
 from analyzer_service.pixels.colour import Floats, Mask
+from analyzer_service.pixels.morphology import closed, eroded, filled, opened
 
 # Longest side in pixels at which everything below is measured; sizes in pixels elsewhere refer to it.
 WORKING_SIDE = 800
@@ -115,12 +116,20 @@ def _background(lab: Floats) -> tuple[Floats, bool]:
         if used.sum() < 30:
             used = border
     plain = bool((distance[border] < _SMOOTH).mean() > 0.75)
-    return (_terms(height, width) @ fit).reshape(height, width, 3).astype(np.float32), plain
+    return _surface(fit, height, width), plain
+
+
+def _surface(fit: Floats, height: int, width: int) -> Floats:
+    """The fit at every pixel: the same as `_terms @ fit`, without the large product."""
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    planes = [c[0] + x * (c[1] + x * c[3]) + y * (c[2] + x * c[4] + y * c[5]) for c in fit.T.astype(np.float32)]
+    return np.stack(planes, axis=-1)
 
 
 def _outside(product: Mask) -> Mask:
     # Cracks that lead out of the product are gaps too.
-    open_space = ndimage.binary_opening(np.pad(~product, 4, mode="edge"), iterations=3)[4:-4, 4:-4]
+    open_space = opened(np.pad(~product, 4, mode="edge"), 3)[4:-4, 4:-4]
     labels, _ = ndimage.label(open_space)
     sizes = np.bincount(labels.ravel())
     large = sizes > max(50.0, _SMALL_GAP * float(product.sum()))
@@ -133,13 +142,13 @@ def _product(lab: Floats, background: Floats, gradient: Floats) -> Mask:
     edge = gradient > _EDGE
     coloured = np.hypot(difference[..., 1], difference[..., 2]) > _COLOURED
     mask = edge | coloured | (difference[..., 0] > _LIGHTER) | (difference[..., 0] < -_DARKER)
-    mask = ndimage.binary_opening(ndimage.binary_closing(mask, iterations=3))
+    mask = opened(closed(mask, 3))
     labels, count = ndimage.label(mask)
     if count == 0:
         return np.asarray(mask)
     index = np.arange(1, count + 1)
-    sizes = np.asarray(ndimage.sum_labels(mask, labels, index))
-    support = np.asarray(ndimage.sum_labels(edge | coloured, labels, index)) / sizes
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    support = np.bincount(labels[edge | coloured], minlength=count + 1)[1:] / sizes
     kept = index[(sizes > max(80.0, 0.01 * sizes.max())) & (support > _LEAST_SUPPORT)]
     return _with_glossy_holes(np.isin(labels, kept), difference)
 
@@ -150,16 +159,15 @@ def _with_glossy_holes(mask: Mask, difference: Floats) -> Mask:
     A pearl on a white ground has no edge inside, but it mirrors the lamp: a small spot lighter than the ground and
     without colour, away from the rim. The ground seen through a hoop has none.
     """
-    filled = ndimage.binary_fill_holes(mask)
-    labels, count = ndimage.label(filled & ~mask)
+    labels, count = ndimage.label(filled(mask) & ~mask)
     result = mask.copy()
     for number, where in enumerate(ndimage.find_objects(labels)[: min(count, 200)], start=1):
         hole = labels[where] == number
-        inside = ndimage.binary_erosion(hole, iterations=4)
+        inside = eroded(hole, 4)
         if hole.sum() < 150 or not inside.any():
             continue
-        spot = ndimage.binary_opening(inside & (difference[where][..., 0] > _LIGHTER))
+        spot = opened(inside & (difference[where][..., 0] > _LIGHTER))
         if 0.005 < spot.sum() / hole.sum() < 0.3:
             tint = np.hypot(*np.median(difference[where][spot][:, 1:], axis=0))
             result[where] |= hole if tint < 6 else False
-    return np.asarray(ndimage.binary_closing(result)) | result
+    return closed(result) | result

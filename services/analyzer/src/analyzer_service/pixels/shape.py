@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
+from analyzer_service.pixels.morphology import dilated
 from analyzer_service.pixels.separation import Scene
 
 # Parts nearer than this share of the frame's side belong to one piece: links of a chain, a pendant and its bail.
@@ -22,6 +23,7 @@ class Shape:
         pair: True for two equal pieces side by side, False for one piece, None when it cannot be told.
         height_to_width: of one piece; 0 when there is none.
         fill: area of the box around the product as a share of the frame.
+        span: larger of the box's width and height, as a share of the frame's.
         touches: whether the product runs out of the frame.
     """
 
@@ -30,6 +32,7 @@ class Shape:
     height_to_width: float = 0.0
     fill: float = 0.0
     touches: bool = False
+    span: float = 0.0
 
 
 def measure(scene: Scene) -> Shape:
@@ -38,13 +41,13 @@ def measure(scene: Scene) -> Shape:
     if not mask.any():
         return Shape()
     height, width = mask.shape
-    joined = ndimage.binary_dilation(mask, iterations=max(1, round(_JOIN * max(height, width) / 2)))
+    joined = dilated(mask, max(1, round(_JOIN * max(height, width) / 2)))
     labels, count = ndimage.label(joined)
-    sizes = np.asarray(ndimage.sum_labels(mask, labels, np.arange(1, count + 1)))
+    sizes = np.bincount(labels[mask], minlength=count + 1)[1:]
     boxes = ndimage.find_objects(labels)
     order = [int(i) for i in np.argsort(-sizes) if sizes[i] >= 0.15 * sizes.max()]
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    fill = float(np.ptp(rows) + 1) * float(np.ptp(columns) + 1) / (height * width)
+    tall_share, wide_share = float(np.ptp(rows) + 1) / height, float(np.ptp(columns) + 1) / width
     touches = bool(rows[0] <= 1 or columns[0] <= 1 or rows[-1] >= height - 2 or columns[-1] >= width - 2)
     first = boxes[order[0]]
     tall, wide = (first[0].stop - first[0].start), (first[1].stop - first[1].start)
@@ -53,7 +56,7 @@ def measure(scene: Scene) -> Shape:
         pair = False
     elif len(order) == 2:
         pair = _equal(first, boxes[order[1]], float(sizes[order[1]] / sizes[order[0]])) or None
-    return Shape(len(order), pair, tall / wide, fill, touches)
+    return Shape(len(order), pair, tall / wide, tall_share * wide_share, touches, max(tall_share, wide_share))
 
 
 def _equal(first: tuple[slice, slice], second: tuple[slice, slice], ratio: float) -> bool:

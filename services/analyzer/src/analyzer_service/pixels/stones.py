@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
 from analyzer_service.pixels.materials import Materials
+from analyzer_service.pixels.morphology import closed
 from analyzer_service.pixels.parts import Parts
 from analyzer_service.pixels.separation import Scene
 
@@ -74,7 +75,7 @@ def _count(materials: Materials, parts: Parts, color: str) -> int:
     if color == "clear":
         return len(parts.clear)
     # Facets and prongs split a stone, and stones side by side touch: closing, then the distance to the rim parts them.
-    mask = ndimage.binary_closing(materials.stones[color], iterations=2)
+    mask = closed(materials.stones[color], 2)
     labels, count = ndimage.label(mask)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     if not len(sizes):

@@ -1,4 +1,4 @@
-"""The copywriter: title, bullet points, description."""
+"""The copywriter: title, bullet points, description; mock-up pictures."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from jewelry.copywriter.v1 import copywriter_pb2_grpc
 
 from gateway_service.adapters.fields import encode_fields, encode_pictures
 from gateway_service.adapters.remote import Remote, adapter, cost, enum_word
-from gateway_service.model import About, Analysis, Picture, ProductTask, WrittenCopy
+from gateway_service.model import About, Analysis, MadePicture, MadePictures, Picture, ProductTask, WrittenCopy
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["CopywriterService"]
 
 # Seconds. A text that breaks a rule may be written a second time.
 WRITE_COPY = 120.0
+GENERATE_IMAGES = 310.0  # the copywriter's own bound is 300 s
 
 
 class Copywriter(Remote):
@@ -50,6 +51,32 @@ class Copywriter(Remote):
             adapter=adapter(answer.adapter),
             cost=cost(answer.cost),
         )
+
+    async def generate_images(
+        self, pictures: Sequence[Picture], *, product_type: str, product_desc: str, style: str, count: int, website: str
+    ) -> MadePictures:
+        """Mock-ups of the product; `product_type` is ear, nec or bra, `count` 0 asks for the whole style set."""
+        request = pb.GenerateImagesRequest(
+            pictures=encode_pictures(pictures),
+            product_type=product_type,
+            product_desc=product_desc,
+            style=style,
+            prompt_indexes=range(count),
+            website=website,
+        )
+        answer = await self._ask(self._stub.GenerateImages, request, GENERATE_IMAGES)
+        made = tuple(
+            MadePicture(
+                prompt_index=one.prompt_index,
+                url=one.url,
+                portrait_url=one.portrait_url,
+                error=one.error.message,
+                error_code=one.error.reason,
+                suspect_reason=(one.suspect_reason or "it seems to show another product") if one.suspect else "",
+            )
+            for one in answer.images
+        )
+        return MadePictures(made, answer.zip_url, adapter(answer.adapter), cost(answer.cost))
 
     async def about(self, timeout: float) -> About:
         """Who answers, and the model that writes."""

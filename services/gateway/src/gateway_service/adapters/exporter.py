@@ -1,4 +1,4 @@
-"""The exporter: workbooks and their runs."""
+"""The exporter: workbooks, their runs, and the templates that they are made from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from jewelry.exporter.v1 import exporter_pb2_grpc
 
 from gateway_service.adapters.fields import encode_fields
 from gateway_service.adapters.remote import Remote, adapter, enum_word
-from gateway_service.model import About, Issue, Order, Row, RunClosed, Seller, Workbook
+from gateway_service.model import (
+    About,
+    Issue,
+    Order,
+    Row,
+    RunClosed,
+    Seller,
+    Template,
+    TemplateColumn,
+    Variation,
+    Workbook,
+)
 from servicekit import errors
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["ExporterService"]
@@ -19,6 +30,7 @@ DESCRIPTOR = pb.DESCRIPTOR.services_by_name["ExporterService"]
 EXPORT = 180.0
 DESCRIBE = 15.0
 CLOSE_RUN = 15.0
+REGISTER = 60.0  # a seller's workbook of 20 MiB takes a while to read
 
 
 class Exporter(Remote):
@@ -76,6 +88,24 @@ class Exporter(Remote):
         answer = await self._ask(self._stub.CloseRun, request, CLOSE_RUN)
         return RunClosed(answer.closed_run_id, answer.run_id)
 
+    async def register_template(self, code: str, content: bytes, name: str, website: str = "") -> Template:
+        """Takes a seller's own workbook; gives what was understood of it."""
+        request = pb.RegisterTemplateRequest(
+            marketplace_code=code, content=content, original_name=name, website=website
+        )
+        return _template((await self._ask(self._stub.RegisterTemplate, request, REGISTER)).template)
+
+    async def templates(self, code: str = "", website: str = "") -> tuple[Template, ...]:
+        """Templates without their columns, newest first; empty arguments narrow nothing."""
+        request = pb.ListTemplatesRequest(marketplace_code=code, website=website)
+        answer = await self._ask(self._stub.ListTemplates, request, DESCRIBE)
+        return tuple(_template(message) for message in answer.templates)
+
+    async def template(self, template_id: str) -> Template:
+        """One template with its columns."""
+        request = pb.DescribeTemplateRequest(template_id=template_id)
+        return _template((await self._ask(self._stub.DescribeTemplate, request, DESCRIBE)).template)
+
     async def about(self, timeout: float) -> About:
         """Where workbooks and templates are kept."""
         answer = await self._ask(self._stub.GetProviders, pb.GetProvidersRequest(), timeout)
@@ -88,6 +118,18 @@ def _product(row: Row) -> pb.Product:
         image_urls=row.image_urls,
         fields=encode_fields(row.fields),
         copy=pb.ListingCopy(title=row.title, bullet_points=row.bullet_points, description=row.description),
+        variation=_variation(row.variation) if row.variation else None,
+    )
+
+
+def _variation(variation: Variation) -> pb.Variation:
+    return pb.Variation(
+        role=pb.VariationRole.Value(f"VARIATION_ROLE_{variation.role.upper()}"),
+        parent_sku=variation.parent_sku,
+        group_id=variation.parent_sku,
+        theme=pb.VariationTheme.Value(f"VARIATION_THEME_{variation.theme.upper()}"),
+        size=variation.size,
+        color=variation.color,
     )
 
 
@@ -110,4 +152,31 @@ def _issue(finding: pb.Finding) -> Issue:
         cell=finding.cell,
         suggestion=finding.suggestion,
         sku=finding.sku,
+    )
+
+
+def _template(message: pb.Template) -> Template:
+    created = message.create_time.ToJsonString() if message.HasField("create_time") else ""
+    return Template(
+        id=message.id,
+        code=message.marketplace_code,
+        version=message.version,
+        built_in=message.built_in,
+        original_name=message.original_name,
+        sheet=message.sheet,
+        data_row=message.data_row,
+        created=created,
+        columns=tuple(
+            TemplateColumn(
+                letters=column.letters,
+                label=column.label,
+                name=column.name,
+                field=column.field,
+                required=column.required,
+                allowed_values=tuple(column.allowed_values),
+                max_length=column.max_length,
+            )
+            for column in message.columns
+        ),
+        warnings=tuple(message.warnings),
     )

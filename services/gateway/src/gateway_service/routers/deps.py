@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from gateway_service.catalogue import Catalogue
 from gateway_service.clients import Clients
+from gateway_service.jobs.service import Jobs
 from gateway_service.readiness import Readiness
 from gateway_service.settings import Settings
 
@@ -24,9 +24,9 @@ def _settings(request: Request) -> Settings:
     return found
 
 
-def _catalogue(request: Request) -> Catalogue:
-    found = request.app.state.catalogue
-    assert isinstance(found, Catalogue)
+def _jobs(request: Request) -> Jobs:
+    found = request.app.state.desk.jobs
+    assert isinstance(found, Jobs)
     return found
 
 
@@ -38,5 +38,5 @@ def _readiness(request: Request) -> Readiness:
 
 ClientsDep = Annotated[Clients, Depends(_clients)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
-CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
+JobsDep = Annotated[Jobs, Depends(_jobs)]
 ReadinessDep = Annotated[Readiness, Depends(_readiness)]

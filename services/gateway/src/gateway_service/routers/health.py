@@ -36,4 +36,10 @@ async def readyz(readiness: ReadinessDep, response: Response) -> ReadyAnswer:
         )
         for state in states
     }
-    return ReadyAnswer(status="ready" if ready else "not_ready", services=services)
+    warnings = [
+        f"{state.name}: {one.model_id or one.name} ends on {one.shutdown_date}; configure another model before that day"
+        for state in states
+        for one in state.about.adapters
+        if one.shutdown_date
+    ]
+    return ReadyAnswer(status="ready" if ready else "not_ready", services=services, warnings=warnings)

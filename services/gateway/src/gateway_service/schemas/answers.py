@@ -197,7 +197,9 @@ class CatalogueAnswer(Answer):
     excel_file_url: str
     excel_url: str
     excel_file: str
-    job_id: str = Field(description="Id of the workbook run; empty when no product succeeded.")
+    job_id: str = Field(description="Id of the job; see /jobs/{id}.")
+    status: str = Field(description="succeeded, partial, failed or cancelled.")
+    run_id: str = Field(description="Workbook run; empty when no product succeeded.")
     marketplace_type: str
     succeeded: int
     failed: int
@@ -258,6 +260,7 @@ class ReadyAnswer(Answer):
 
     status: str = Field(description="ready or not_ready.")
     services: dict[str, ServiceOut]
+    warnings: list[str] = Field(description="Models that their providers will end, with the date.")
 
 
 class HealthAnswer(Answer):

@@ -134,6 +134,50 @@ class CatalogueRequest(Request):
         description="Values for columns by name (brand, mrp, price, stock, ...), `by_sku` for one SKU alone, and what "
         "the copy may build on: brand_voice, claims, language, notes.",
     )
+    dry_run: bool = Field(False, description="Only say what it would cost and take.")
+    max_cost: float | None = Field(
+        None, ge=0, le=1e9, allow_inf_nan=False, description="Rupees; no product is begun that could pass it."
+    )
+    webhook_url: str = Field("", max_length=MAX_URL, description="Called when the job has ended, signed.")
+    webhook_secret: str = Field(
+        "", max_length=200, description="Signs the call: X-Jewelry-Signature: t=...,v1=hex(HMAC-SHA256(t.body))."
+    )
+
+
+class VariationsRequest(CatalogueRequest):
+    """Products to bring into one workbook as families of variations."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "image_urls": [
+                        "https://a.example/gold.jpg",
+                        "https://a.example/silver.jpg",
+                        "https://a.example/b.jpg",
+                    ],
+                    "skuids": ["HOOP-GOLD", "HOOP-SILVER", "BANGLE-1"],
+                    "marketplace_type": "ama_bra",
+                    "number_of_grps": 2,
+                    "group_sizes": [2, 1],
+                    "variations_category": ["color", "colorsize"],
+                    "size_available": ["", "2.4,2.6"],
+                }
+            ]
+        }
+    )
+
+    number_of_grps: int | None = Field(None, ge=1, le=5000, description="Groups.")
+    group_sizes: str | list[int | str] = Field(description="Products of each group, in the order of the SKUs.")
+    variations_category: str | list[str] = Field(
+        validation_alias=AliasChoices("variations_category", "variation_category"),
+        description="color, size or colorsize per group, or one for all.",
+    )
+    size_available: str | list[str | list[str]] = Field(
+        default_factory=list,
+        validation_alias=AliasChoices("size_available", "sizes_available"),
+        description="Sizes per group, separated by commas; groups of a string are separated by `|`.",
+    )
 
 
 class DeleteRequest(Request):
