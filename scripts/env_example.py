@@ -44,6 +44,8 @@ def _text(value: object) -> str:
         return str(value).lower()
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, Path) and value.is_relative_to(ROOT):
+        return str(value.relative_to(ROOT))
     if isinstance(value, str | int | float | Path):
         return str(value)
     return ""
