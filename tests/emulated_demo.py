@@ -54,7 +54,8 @@ def main() -> int:
                 gemini.reset()
                 openai.reset()
                 costs: list[dict[str, object]] = []
-                if asyncio.run(demo(Path("samples"), OUT, keep=run == 2, costs=costs)) != 0:
+                # Without a collection: it belongs to no product, so that no product's account has its cost.
+                if asyncio.run(demo(Path("samples"), OUT, keep=run == 2, costs=costs, collect=False)) != 0:
                     return 1
                 problems += _compare(console, run, gemini, openai, costs)
     finally:

@@ -34,7 +34,9 @@ SKUS = (
 )
 
 
-async def demo(samples: Path, out: Path, *, keep: bool, costs: list[dict[str, object]] | None = None) -> int:
+async def demo(
+    samples: Path, out: Path, *, keep: bool, costs: list[dict[str, object]] | None = None, collect: bool = True
+) -> int:
     """Runs the demo; returns 0 when everything worked.
 
     Args:
@@ -42,6 +44,7 @@ async def demo(samples: Path, out: Path, *, keep: bool, costs: list[dict[str, ob
         out: Folder of stores, log and workbooks.
         keep: Go on with the stores of an earlier demo.
         costs: Filled with what each product says it cost, where given.
+        collect: Take over the samples as the shop's catalogue, too, and find a collection in it.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -52,7 +55,7 @@ async def demo(samples: Path, out: Path, *, keep: bool, costs: list[dict[str, ob
     log = FileLog(out / "log.txt")
     started = time.monotonic()
     try:
-        async with running_system(out, log, catalogue=samples / "products.csv") as base_url:
+        async with running_system(out, log, catalogue=samples / "products.csv" if collect else None) as base_url:
             with _progress(console) as progress:
                 waiting = progress.add_task("starting the services", total=len(PROCESSES) - 1)
                 ready = await wait_until_ready(
@@ -62,7 +65,7 @@ async def demo(samples: Path, out: Path, *, keep: bool, costs: list[dict[str, ob
                 )
                 async with httpx.AsyncClient(base_url=base_url, timeout=180.0, trust_env=False) as client:
                     job = DemoJob(client, products, out / "workbooks", progress)
-                    report = await job.run()
+                    report = await job.run(collect=collect)
             print_services(console, ready)
             print_report(console, report, seconds=time.monotonic() - started)
             if costs is not None:
@@ -87,7 +90,7 @@ def load_products(samples: Path) -> list[Product]:
 
 
 @asynccontextmanager
-async def running_system(out: Path, log: FileLog, *, catalogue: Path) -> AsyncIterator[str]:
+async def running_system(out: Path, log: FileLog, *, catalogue: Path | None) -> AsyncIterator[str]:
     """Every service as its own process, on free ports and stores of its own; gives the gateway's address.
 
     `catalogue` is what the shop sells; PRODUCTS_API_URL, where set, wins over it.
@@ -95,7 +98,9 @@ async def running_system(out: Path, log: FileLog, *, catalogue: Path) -> AsyncIt
     """
     addresses = free_addresses()
     gateway = f"http://{addresses['GATEWAY_ADDR']}"
-    stores = {"DATA_DIR": str((out / "data").resolve()), "PRODUCTS_FILE": str(catalogue.resolve())}
+    stores = {"DATA_DIR": str((out / "data").resolve())}
+    if catalogue is not None:
+        stores["PRODUCTS_FILE"] = str(catalogue.resolve())
     used = environment(**addresses, **stores, GATEWAY_PUBLIC_URL=gateway)
     supervisor = Supervisor(PROCESSES, used, log, restart=False)
     running = asyncio.create_task(supervisor.run())

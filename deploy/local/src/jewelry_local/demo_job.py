@@ -75,12 +75,13 @@ class DemoJob:
         self._out = out
         self._report = Report([ProductReport(product) for product in products])
 
-    async def run(self) -> Report:
+    async def run(self, *, collect: bool) -> Report:
         """Uploads every photo, one of them twice, fills a workbook per marketplace and category, finds a collection."""
         await self._upload()
         await self._send_again()
         await self._list_products()
-        await self._collect()
+        if collect:
+            await self._collect()
         return self._report
 
     async def _upload(self) -> None:
