@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from jewelry.copywriter.v1 import copywriter_pb2, copywriter_pb2_grpc
@@ -26,7 +25,7 @@ def build(settings: Settings) -> Service:
     cache = SqlCache(settings.database_url.get_secret_value() if settings.database_url else None, settings.data_dir)
     writer, namer, painter = paid_adapters(settings)
     copywriter = Copywriter(cache, writer, seconds=settings.copy_seconds, lease_seconds=settings.copy_lease_seconds)
-    collections = Collections(namer, seconds=settings.copy_seconds, clock=time.monotonic)
+    collections = Collections(namer, cache, seconds=settings.copy_seconds, lease_seconds=settings.copy_lease_seconds)
     store = open_store(settings)
     embedder = GrpcEmbedder(settings.embedding_addr, settings, settings.images_check_seconds)
     limits = Limits(settings.images_max_pictures, round(settings.images_max_inr * 1e6), settings.images_seconds)
@@ -36,6 +35,7 @@ def build(settings: Settings) -> Service:
         return writer.info, namer.info, painter.info, cache.info
 
     async def close() -> None:
+        await collections.close()
         await copywriter.close()
         await embedder.close()
         await store.close()

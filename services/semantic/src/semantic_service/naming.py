@@ -5,10 +5,7 @@ A model likes to say what was wished for. What the products do not carry is not 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -27,8 +24,6 @@ COMPOSED = AdapterInfo(ROLE, "composed", embedded=True, detail="put together fro
 
 # Products that a model is told of; a title needs no more, and every one is paid for.
 _TOLD = 30
-# Collections whose texts are kept; a merchandiser looks at the same one several times.
-_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +43,12 @@ class CollectionNamer(Protocol):
 
 
 class Titles:
-    """Names collections; what was paid for is kept while the process lives."""
+    """Names collections. The copywriter keeps what was paid for: the same collection costs nothing again."""
 
     def __init__(self, namer: CollectionNamer, vocabulary: Vocabulary, book: StyleBook) -> None:
         self._namer = namer
         self._vocabulary = vocabulary
         self._book = book
-        self._kept: OrderedDict[str, Texts] = OrderedDict()
 
     async def named(self, found: Found, wish: str, snapshot: Snapshot) -> tuple[Found, AdapterInfo]:
         """The collection with the model's texts, or with its composed ones, and who wrote them."""
@@ -62,26 +56,16 @@ class Titles:
             return found, COMPOSED
         rows = [snapshot.position[match.id] for match in found.matches]
         products = [snapshot.products[row] for row in rows]
-        key = _key(wish, products)
-        texts = self._kept.get(key)
-        if texts is None:
-            try:
-                texts = await self._namer.name(wish, products[:_TOLD])
-            except errors.ServiceError as error:
-                if error.reason == "COPY_NEEDS_MODEL":
-                    return found, COMPOSED
-                logger.warning("the collection's title is composed: %s", error.message)
-                return found, replace(COMPOSED, detail=f"{COMPOSED.detail}; {error.message}")
-            self._keep(key, texts)
+        try:
+            texts = await self._namer.name(wish, products[:_TOLD])
+        except errors.ServiceError as error:
+            if error.reason == "COPY_NEEDS_MODEL":
+                return found, COMPOSED
+            logger.warning("the collection's title is composed: %s", error.message)
+            return found, replace(COMPOSED, detail=f"{COMPOSED.detail}; {error.message}")
         if claim := self._unsupported(texts, products, [snapshot.facts[row] for row in rows]):
             return found, replace(COMPOSED, detail=f"{COMPOSED.detail}; the model's text said {claim}")
-        self._kept.move_to_end(key)
         return replace(found, title=texts.title, description=texts.description), texts.adapter
-
-    def _keep(self, key: str, texts: Texts) -> None:
-        self._kept[key] = texts
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
 
     def _unsupported(self, texts: Texts, products: Sequence[StoredProduct], facts: Sequence[Facts]) -> str:
         """What the texts say and the products do not carry; empty for nothing.
@@ -111,8 +95,3 @@ class Titles:
             if named and not any(says(item.product.embedding_text(), style.name) for item in products):
                 return style.name
         return ""
-
-
-def _key(wish: str, products: Sequence[StoredProduct]) -> str:
-    told = [wish, *(f"{item.product.id}:{item.digests.content}" for item in products)]
-    return hashlib.sha256(json.dumps(told, ensure_ascii=False).encode()).hexdigest()

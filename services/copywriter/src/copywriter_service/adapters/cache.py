@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from copywriter_service.domain import AdapterInfo, Part, StoredPart
+from copywriter_service.domain import AdapterInfo, CopyText, Part, StoredPart
 
 # SKU, marketplace code and language of an entry.
 Key = tuple[str, str, str]
@@ -50,7 +50,19 @@ class Leases(Protocol):
         ...
 
 
-class Cache(Leases, Protocol):
+class CollectionShelf(Leases, Protocol):
+    """Keeps titles and descriptions of collections. Methods raise `errors.ServiceError` as those of `Cache` do."""
+
+    async def collection(self, fingerprint: str) -> CopyText | None:
+        """What was kept under a fingerprint of at most 64 characters."""
+        ...
+
+    async def keep_collection(self, fingerprint: str, copy: CopyText) -> None:
+        """Keeps title and description; of very many, the oldest are forgotten."""
+        ...
+
+
+class Cache(CollectionShelf, Protocol):
     """Keeps parts of copies. Every method raises `errors.ServiceError` with a CACHE_ reason when the store fails."""
 
     @property

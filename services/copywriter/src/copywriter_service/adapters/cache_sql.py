@@ -19,6 +19,7 @@ from copywriter_service.adapters import title_index
 from copywriter_service.adapters.cache import Holdings, ImportedEntry, Key
 from copywriter_service.adapters.cache_errors import keep_damaged, typed
 from copywriter_service.adapters.cache_tables import (
+    COLLECTIONS,
     IMPORTED,
     KEY,
     LAYOUT,
@@ -29,7 +30,7 @@ from copywriter_service.adapters.cache_tables import (
     part_of,
     row_of,
 )
-from copywriter_service.domain import DEFAULT_LANGUAGE, AdapterInfo, Origin, Part, StoredPart
+from copywriter_service.domain import DEFAULT_LANGUAGE, AdapterInfo, CopyText, Origin, Part, StoredPart
 from servicekit import errors
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ BUSY_SECONDS = 5
 FILE_NAME = "copywriter.db"
 # Alike titles that are looked at: the nearest few of them are told.
 MAX_CANDIDATES = 200
+# Collections whose texts are kept: years of a busy merchandiser, in a few megabytes.
+MAX_COLLECTIONS = 10_000
 
 
 class SqlCache:
@@ -249,6 +252,27 @@ class SqlCache:
             return Holdings({row.sku: row.raw for row in imported}, tuple(part_of(row) for row in parts), layout)
 
         return await self._run(work, writes=False)
+
+    # -- collections ---------------------------------------------------------------------------
+
+    async def collection(self, fingerprint: str) -> CopyText | None:
+        """What was kept under a fingerprint."""
+        query = sa.select(COLLECTIONS).where(COLLECTIONS.c.fingerprint == fingerprint)
+        row = await self._run(lambda connection: connection.execute(query).first(), writes=False)
+        return None if row is None else CopyText(title=row.title, description=row.description)
+
+    async def keep_collection(self, fingerprint: str, copy: CopyText) -> None:
+        """Keeps title and description; forgets the oldest beyond `MAX_COLLECTIONS`."""
+        row = {"fingerprint": fingerprint, "title": copy.title, "description": copy.description, "updated": time.time()}
+        keep = _upsert(self._insert(COLLECTIONS), COLLECTIONS)
+        newest = sa.select(COLLECTIONS.c.updated).order_by(COLLECTIONS.c.updated.desc())
+        too_old = COLLECTIONS.c.updated <= newest.offset(MAX_COLLECTIONS).limit(1).scalar_subquery()
+
+        def work(connection: Connection) -> None:
+            connection.execute(keep, row)
+            connection.execute(sa.delete(COLLECTIONS).where(too_old))
+
+        await self._run(work)
 
     # -- leases --------------------------------------------------------------------------------
 

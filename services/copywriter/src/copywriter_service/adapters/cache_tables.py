@@ -62,6 +62,16 @@ TITLE_WORDS = Table(
     Index("copywriter_title_words_by_word", "language", "code", "word"),
 )
 
+# Titles and descriptions of collections, by all that the model was told (`collection.fingerprint`).
+COLLECTIONS = Table(
+    "copywriter_collections",
+    METADATA,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("updated", Float, nullable=False, index=True),
+)
+
 LEASES = Table(
     "copywriter_leases",
     METADATA,
