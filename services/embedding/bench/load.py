@@ -39,15 +39,27 @@ _ROUNDS = 4
 
 @dataclasses.dataclass
 class Load:
-    """What a group of clients saw."""
+    """What a group of clients saw, and the CPU seconds that it took: theirs, and the service's."""
 
     seconds: float = 0.0
+    sending: float = 0.0
+    serving: float = 0.0
     latencies: list[float] = dataclasses.field(default_factory=list)
     refusals: list[float] = dataclasses.field(default_factory=list)
 
     @property
     def rate(self) -> float:
         return len(self.latencies) / self.seconds
+
+    @property
+    def rate_per_cpu(self) -> float:
+        """Pictures for each CPU second of the service."""
+        return len(self.latencies) / max(self.serving, 0.01)
+
+    @property
+    def rate_per_cpu_left(self) -> float:
+        """Pictures for each second of a CPU that the senders left to the service."""
+        return self.rate / max(cpus() - self.sending / self.seconds, 0.01)
 
     def quantile(self, share: float) -> float:
         """Milliseconds."""
@@ -77,7 +89,7 @@ async def batcher(model: Path, engine: str, seconds: float) -> None:
             rates["bare engine, decoding first"].append(await asyncio.to_thread(rate, whole, seconds))
             load = await closed(lambda: embedder.images([data], Lane.BULK, None), 16, seconds)
             rates["service"].append(load.rate)
-            # Waits for the pass that the last clients left behind: the bare engine must not meet it.
+            # As `closed` does: the bare engine must not meet what the last clients left behind.
             await embedder.images([data], Lane.BULK, None)
     finally:
         await embedder.close()
@@ -125,8 +137,8 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 
 
 @asynccontextmanager
-async def running(model: Path, engine: str) -> AsyncIterator[grpc.aio.Channel]:
-    """The service, started; a channel to it."""
+async def running(model: Path, engine: str) -> AsyncIterator[tuple[grpc.aio.Channel, int]]:
+    """The service, started; a channel to it, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -137,7 +149,7 @@ async def running(model: Path, engine: str) -> AsyncIterator[grpc.aio.Channel]:
         async with client.connect(address, DESCRIPTORS, ServiceSettings(_env_file=None)) as channel:
             stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
             await stub.GetModel(pb.GetModelRequest(), timeout=120, wait_for_ready=True)
-            yield channel
+            yield channel, process.pid
     finally:
         process.terminate()
         process.wait(30)  # nothing else runs any more
@@ -163,6 +175,8 @@ async def one(call: Call, load: Load) -> None:
 
 async def closed(call: Call, clients: int, seconds: float) -> Load:
     """So many clients, each with one call at a time; what ends after the time is not counted."""
+    # Waits for the pass that the clients before left behind.
+    await call()
     load = Load()
     started = time.perf_counter()
 
@@ -196,7 +210,7 @@ async def service(
     model: Path, engine: str, seconds: float, sections: Collection[str], ceilings: dict[str, float]
 ) -> None:
     """End to end, latency and overload of one engine."""
-    async with running(model, engine) as channel:
+    async with running(model, engine) as (channel, process):
         stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         card = (await client.call(stub.GetModel, pb.GetModelRequest(), timeout=10)).model
         print(f"\n## Service: {card.engine} {card.device} {card.dtype}, over gRPC, clients on the same CPUs\n")
@@ -210,7 +224,7 @@ async def service(
         if "latency" in sections:
             await latency(stub, small, peak, seconds)
         if "overload" in sections:
-            await overload(stub, small, seconds)
+            await overload(stub, small, seconds, process)
 
 
 async def throughput(stub: Any, seconds: float, ceilings: dict[str, float]) -> None:
@@ -241,12 +255,32 @@ async def latency(stub: Any, data: bytes, peak: float, seconds: float) -> None:
     )
 
 
-async def overload(stub: Any, data: bytes, seconds: float) -> None:
+async def overload(stub: Any, data: bytes, seconds: float, process: int) -> None:
     """Three times what the service can do, from clients that wait 2 s at most."""
-    peak = max(0.1, (await closed(embed(stub, data, pb.LANE_INTERACTIVE), 16, 2 * seconds)).rate)
-    load = await opened(embed(stub, data, pb.LANE_INTERACTIVE, timeout=2.0), 3 * peak, 4 * seconds)
+    call = embed(stub, data, pb.LANE_INTERACTIVE)
+    best = await charged(closed(call, 16, 4 * seconds), process)
+    peak = max(0.1, best.rate)
+    hasty = embed(stub, data, pb.LANE_INTERACTIVE, timeout=2.0)
+    load = await charged(opened(hasty, 3 * peak, 4 * seconds), process)
     print(
         f"\noverload, 3 x {peak:.1f}/s: {load.rate:.1f} images/s answered (**{load.rate / peak:.2f} of peak**, target "
         f"0.9); {len(load.refusals)} refused, **p50 {quantile(load.refusals, 0.5):.0f} ms**, "
-        f"p99 {quantile(load.refusals, 0.99):.0f} ms (target 50)"
+        f"p99 {quantile(load.refusals, 0.99):.0f} ms (target 50). The senders took {best.sending / best.seconds:.2f} "
+        f"of {cpus()} CPUs at the peak and {load.sending / load.seconds:.2f} in overload; for each CPU second that "
+        f"they left {load.rate_per_cpu_left / best.rate_per_cpu_left:.2f} of the peak, for each that the service used "
+        f"{load.rate_per_cpu / best.rate_per_cpu:.2f}"
     )
+
+
+async def charged(work: Awaitable[Load], process: int) -> Load:
+    """The load with the CPU seconds of this process, which sends, and of the service's."""
+    sending, serving = time.process_time(), used(process)
+    load = await work
+    load.sending, load.serving = time.process_time() - sending, used(process) - serving
+    return load
+
+
+def used(process: int) -> float:
+    """CPU seconds of a process so far (proc(5): user and system time, in ticks)."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -207,6 +207,30 @@ async def test_overload_is_refused_fast_with_the_time_to_wait(serve: Any, fake: 
     assert sum(isinstance(outcome, pb.EmbedImagesResponse) for outcome in done) == 10
 
 
+async def test_a_full_queue_refuses_what_it_has_not_read(serve: Any, fake: Any) -> None:
+    async with serve(fake, Limits(max_images=1, preprocess_threads=1)) as channel:
+        stub = Stub(channel)
+        fake.device_open.clear()
+        first = asyncio.ensure_future(client.call(stub.EmbedImages, pb.EmbedImagesRequest(images=[b"1"]), timeout=60))
+        async with asyncio.timeout(60):
+            while not fake.batches:
+                await asyncio.sleep(0.01)
+        # Had they been read, there would be other things to say about them.
+        for call in (
+            client.call(stub.EmbedImages, pb.EmbedImagesRequest(), timeout=60),
+            client.call(stub.EmbedText, pb.EmbedTextRequest(), timeout=60),
+        ):
+            with pytest.raises(errors.ResourceExhausted) as refused:
+                await call
+            assert refused.value.reason == "QUEUE_FULL"
+            assert refused.value.retry_after
+        await client.call(stub.GetModel, pb.GetModelRequest(), timeout=60)
+        fake.device_open.set()
+        await first
+        with pytest.raises(errors.InvalidArgument):
+            await client.call(stub.EmbedImages, pb.EmbedImagesRequest(), timeout=60)
+
+
 async def test_a_drain_answers_all_in_flight(fake: Any) -> None:
     """What SIGTERM does: health turns, calls in flight are answered, then the service ends."""
     embedder = Embedder(lambda: fake, Limits(preprocess_threads=1))

@@ -6,6 +6,7 @@ An RPC is repeated on UNAVAILABLE only where its contract says that this is safe
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Any, TypeVar
@@ -31,6 +32,21 @@ _RETRY = {
 }
 
 
+class _EndsWithCaller(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc,unused-ignore]  # untyped in some stubs
+    """Waits for the answer inside of every other interceptor: to cancel this wait is to cancel the call.
+
+    The tracing interceptor waits for the status of a call, not for its answer; one that is cancelled meanwhile leaves
+    the call running until its deadline (opentelemetry-instrumentation-grpc 0.66, `_aio_client.py`,
+    `_wrap_unary_response`).
+    """
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        call = await continuation(client_call_details, request)
+        with contextlib.suppress(grpc.aio.AioRpcError):  # whoever asked gets it from the call itself
+            await call
+        return call
+
+
 def connect(target: str, descriptors: Sequence[ServiceDescriptor], settings: ServiceSettings) -> grpc.aio.Channel:
     """A channel to every replica behind `target`, such as `vision-index:50052` or `ipv4:a:1,b:2`."""
     options: list[tuple[str, Any]] = [
@@ -48,7 +64,9 @@ def connect(target: str, descriptors: Sequence[ServiceDescriptor], settings: Ser
         # Channels to one address share nothing: each is owned, and closed, by who made it.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    interceptors = aio_client_interceptors()  # type: ignore[no-untyped-call]
+    tracing = aio_client_interceptors()  # type: ignore[no-untyped-call]
+    # The last one is the innermost.
+    interceptors = [*tracing, _EndsWithCaller()]
     secure = credentials(settings)
     if secure is None:
         return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)

@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,6 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
 from servicekit import errors, logs, telemetry
 from servicekit.interceptors import ServerInterceptor
@@ -35,12 +35,15 @@ class Service:
         descriptors: The protobuf services that it serves.
         warm_up: Awaited before health turns SERVING; a failure ends the process.
         close: Awaited after the last call has ended.
+        admit: Called with the path of each unary call, within its deadline, before its request is read; raises to
+            refuse the call at the least cost. For services with large requests.
     """
 
     register: Callable[[grpc.aio.Server], None]
     descriptors: Sequence[ServiceDescriptor]
     warm_up: Callable[[], Awaitable[None]] | None = None
     close: Callable[[], Awaitable[None]] | None = None
+    admit: Callable[[str], None] | None = None
 
 
 class RunningServer:
@@ -48,10 +51,11 @@ class RunningServer:
 
     def __init__(self, service: Service, settings: ServiceSettings, address: str) -> None:
         self._service = service
-        self._interceptor = ServerInterceptor()
+        self._pause = settings.drain_pause_seconds
+        self._interceptor = ServerInterceptor(service.admit)
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[_tracing(), self._interceptor],
+            interceptors=[self._interceptor],
             maximum_concurrent_rpcs=settings.grpc_max_concurrent_rpcs,
             options=_options(settings),
         )
@@ -87,11 +91,27 @@ class RunningServer:
             await self._health.set(name, SERVING)
 
     async def stop(self, grace: float) -> None:
-        """Says NOT_SERVING, lets calls in flight end for up to `grace` seconds, then closes."""
+        """Says NOT_SERVING, lets callers turn away and calls in flight end for up to `grace` seconds, then closes."""
+        started = time.monotonic()
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace)
+        if self._interceptor.ready:
+            await self._let_callers_turn_away(min(grace / 4, 10 * self._pause))
+        await self._server.stop(max(0.0, grace - (time.monotonic() - started)))
         if self._service.close is not None:
             await self._service.close()
+
+    async def _let_callers_turn_away(self, most: float) -> None:
+        """Serves on until no call has arrived for `drain_pause_seconds`, for up to `most` seconds.
+
+        gRPC cancels what is on its way to a server that stops: callers must have read NOT_SERVING, and what they had
+        sent before must have been taken in.
+        """
+        until = time.monotonic() + most
+        while (left := until - time.monotonic()) > 0 and self._pause:
+            arrived = self._interceptor.arrived
+            await asyncio.sleep(min(self._pause, left))
+            if self._interceptor.arrived == arrived:
+                return
 
 
 def server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials | None:
@@ -103,14 +123,6 @@ def server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials | No
     return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
 
 
-def _tracing() -> grpc.aio.ServerInterceptor:
-    """Spans for every call but health and reflection, whose handlers it cannot wrap."""
-    foreign = filters.any_of(filters.service_prefix("grpc.health"), filters.service_prefix("grpc.reflection"))
-    own = filters.negate(foreign)
-    interceptor: grpc.aio.ServerInterceptor = aio_server_interceptor(filter_=own)  # type: ignore[no-untyped-call]
-    return interceptor
-
-
 def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.grpc_max_message_bytes),
@@ -120,6 +132,8 @@ def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
         # Clients ping every 20 s, also while idle; without this the server would call it abuse.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
+        # Clients are our own. One whose pings bunch up on a busy machine is not cut off with all its calls in flight.
+        ("grpc.http2.max_ping_strikes", 0),
         # A second process on the same port is a mistake to be told, not load to be shared.
         ("grpc.so_reuseport", 0),
     ]

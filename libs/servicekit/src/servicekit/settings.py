@@ -37,6 +37,11 @@ class ServiceSettings(BaseSettings):
         300, ge=1, description="Connections are renewed this often, so that new replicas get traffic."
     )
     drain_seconds: float = Field(20.0, ge=0, description="Longest wait for calls in flight on SIGTERM.")
+    drain_pause_seconds: float = Field(
+        0.5,
+        ge=0,
+        description="Of these: callers turn away, and what they have sent is taken in; until so long none came.",
+    )
 
     tls_cert: Path | None = Field(None, description="PEM certificate; with tls_key turns TLS on.")
     tls_key: Path | None = Field(None, description="PEM key of the certificate.")

@@ -102,11 +102,16 @@ async def provider_call(provider: str, *, model: str, operation: str) -> AsyncIt
             _durations.record(time.perf_counter() - started, attributes)
 
 
+# The library's own boundaries are milliseconds, 5 to 10,000.
+PROVIDER_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
 # The API's proxies: they find the real provider when `configure` installs it.
 _meter = metrics.get_meter("jewelry.provider")
 _calls = _meter.create_counter("jewelry_provider_calls", description="Requests to paid providers.")
 _durations = _meter.create_histogram(
-    "jewelry_provider_call_seconds", unit="s", description="Duration of requests to paid providers."
+    "jewelry_provider_call_seconds",
+    unit="s",
+    description="Duration of requests to paid providers.",
+    explicit_bucket_boundaries_advisory=PROVIDER_SECONDS,
 )
 _tokens = _meter.create_counter("jewelry_provider_tokens", description="Tokens read and written.")
 _cost = _meter.create_counter("jewelry_provider_cost_inr_micros", description="Cost in millionths of a rupee.")

@@ -14,7 +14,7 @@ from servicekit.settings import ServiceSettings
 
 def settings() -> ServiceSettings:
     """Settings that read neither the environment's `.env` nor wait on drain."""
-    return ServiceSettings(_env_file=None, drain_seconds=1.0)  # type: ignore[call-arg]  # pydantic-settings takes it
+    return ServiceSettings(_env_file=None, drain_seconds=1.0, drain_pause_seconds=0.0)  # type: ignore[call-arg]  # pydantic-settings takes it
 
 
 @asynccontextmanager

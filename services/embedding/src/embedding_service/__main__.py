@@ -37,6 +37,7 @@ def service(embedder: Embedder) -> Service:
         descriptors=[embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"]],
         warm_up=embedder.start,
         close=embedder.close,
+        admit=servicer.admit,
     )
 
 

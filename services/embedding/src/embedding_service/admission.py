@@ -52,6 +52,20 @@ class Admission:
         """Items that are in."""
         return sum(self._count.values())
 
+    def glance(self, deadline: float | None) -> None:
+        """Refuses, before a request is read, what `enter` would refuse whatever it holds.
+
+        Raises:
+            errors.ResourceExhausted: Not even one interactive picture could come in.
+            errors.DeadlineExceeded: It could not be done by the deadline.
+        """
+        # An empty queue refuses nobody here, as `enter` has more to find out then.
+        if not self.count:
+            return
+        self._check_deadline(1, Lane.INTERACTIVE, deadline, shown="unread")
+        if not self._fits(1, 1, Lane.INTERACTIVE):
+            raise self._full(1, Lane.INTERACTIVE, shown="unread")
+
     async def enter(self, count: int, size: int, lane: Lane, deadline: float | None, *, wait: bool) -> None:
         """Takes `count` items of `size` bytes in; `leave` gives the room back.
 
@@ -60,17 +74,12 @@ class Admission:
             errors.DeadlineExceeded: They cannot be done by the deadline.
             errors.Unavailable: Closed while waiting.
         """
-        self._check_deadline(count, lane, deadline)
+        self._check_deadline(count, lane, deadline, shown=lane.value)
         if self._fits(count, size, lane) and not (wait and self._waiters):
             self._take(count, size, lane)
             return
         if not wait:
-            metrics.refused.add(count, {"lane": lane.value, "reason": "full"})
-            raise errors.ResourceExhausted(
-                f"{self.count} pictures are queued; come back when told",
-                reason="QUEUE_FULL",
-                retry_after=self._room_after(count, lane),
-            )
+            raise self._full(count, lane, shown=lane.value)
         waiter = _Waiter(count, size, lane, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         try:
@@ -123,8 +132,16 @@ class Admission:
         metrics.outstanding_images.add(count, labels)
         metrics.outstanding_bytes.add(size, labels)
 
-    def _check_deadline(self, count: int, lane: Lane, deadline: float | None) -> None:
-        """Refuses what would only be thrown away later."""
+    def _full(self, count: int, lane: Lane, *, shown: str) -> errors.ResourceExhausted:
+        metrics.refused.add(count, {"lane": shown, "reason": "full"})
+        return errors.ResourceExhausted(
+            f"{self.count} pictures are queued; come back when told",
+            reason="QUEUE_FULL",
+            retry_after=self._room_after(count, lane),
+        )
+
+    def _check_deadline(self, count: int, lane: Lane, deadline: float | None, *, shown: str) -> None:
+        """Refuses what would only be thrown away later; `shown` is the lane in the metrics."""
         each = self._pace.seconds_per_item
         if deadline is None or each is None:
             return
@@ -137,7 +154,7 @@ class Admission:
             self._pace.doubt()
             if count == 1:
                 return
-        metrics.refused.add(count, {"lane": lane.value, "reason": "deadline"})
+        metrics.refused.add(count, {"lane": shown, "reason": "deadline"})
         if count * each * _ALONE > left:
             raise errors.DeadlineExceeded(
                 f"{count} pictures take about {count * each:.1f} s; send fewer at once or give the call more time",

@@ -29,6 +29,9 @@ from servicekit import errors
 
 logger = logging.getLogger(__name__)
 
+# Items handed to a lane's threads beyond those that they work on: a thread that is done need not wait for the loop.
+_NEXT = 1
+
 
 class Batcher:
     """Takes items, gives futures. Everything but the pools' work happens on the event loop's thread.
@@ -87,6 +90,10 @@ class Batcher:
     def outstanding(self) -> int:
         """Items queued and in work."""
         return self._admission.count
+
+    def glance(self, deadline: float | None) -> None:
+        """See `Admission.glance`."""
+        self._admission.glance(deadline)
 
     async def submit(
         self,
@@ -151,7 +158,7 @@ class Batcher:
             lanes = [
                 lane
                 for lane, preparing in self._preparing.items()
-                if preparing < self._limits.preprocess_threads and preparing + self._ready.waiting(lane) < ahead
+                if preparing < self._limits.preprocess_threads + _NEXT and preparing + self._ready.waiting(lane) < ahead
             ]
             item = self._waiting.take(lanes)
             if item is None:
@@ -159,12 +166,11 @@ class Batcher:
             if self._hopeless(item, (self._per_preparation.value or 0.0) + (self._per_pass.value or 0.0)):
                 continue
             self._preparing[item.lane] += 1
-            item.waited += time.monotonic() - item.since
             work = self._engine.preprocess if item.kind is Kind.IMAGE else self._engine.tokenize
-            future = asyncio.get_running_loop().run_in_executor(self._pools[item.lane], _timed, work, item.payload)
+            future = asyncio.get_running_loop().run_in_executor(self._pools[item.lane], _timed, work, item)
             future.add_done_callback(partial(self._prepared, item))
 
-    def _prepared(self, item: Item, future: asyncio.Future[tuple[Any, float]]) -> None:
+    def _prepared(self, item: Item, future: asyncio.Future[tuple[Any, float, float]]) -> None:
         self._preparing[item.lane] -= 1
         self._wake.set()
         error = None if future.cancelled() else future.exception()
@@ -176,11 +182,13 @@ class Batcher:
                 error = errors.Internal("this item could not be prepared; the log says why", reason="PREPROCESS_FAILED")
             item.end(error)
             return
-        prepared, seconds = future.result()
-        metrics.preprocess.record(seconds, item.labels)
-        self._per_preparation.add(seconds)
+        prepared, started, seconds = future.result()
+        if seconds:
+            metrics.preprocess.record(seconds, item.labels)
+            self._per_preparation.add(seconds)
         if item.result.done():
             return
+        item.waited += started - item.since
         item.payload = prepared
         item.since = time.monotonic()
         self._ready.put(item)
@@ -299,6 +307,11 @@ class Batcher:
             item.end(error)
 
 
-def _timed(work: Callable[[Any], Any], payload: Any) -> tuple[Any, float]:
+def _timed(work: Callable[[Any], Any], item: Item) -> tuple[Any, float, float]:
+    """What the item became, when that began, and the seconds that it took: none for a caller that has left."""
     started = time.monotonic()
-    return work(payload), time.monotonic() - started
+    # Read before the question: the payload goes when the caller does.
+    payload = item.payload
+    if item.result.done():
+        return None, started, 0.0
+    return work(payload), started, time.monotonic() - started

@@ -85,6 +85,14 @@ class Embedder:
         """Pictures and texts queued and in work."""
         return self._batcher.outstanding if self._batcher is not None else 0
 
+    def glance(self, deadline: float | None) -> None:
+        """Refuses what would be refused whatever the request holds, so that it need not be read.
+
+        Raises:
+            errors.ServiceError: As `images`.
+        """
+        self._ready()[1].glance(deadline)
+
     async def images(self, images: Sequence[bytes], lane: Lane, deadline: float | None) -> list[Outcome]:
         """Vectors of encoded files, or the reason why there is none, in order.
 

@@ -18,7 +18,10 @@ outstanding_bytes = _meter.create_up_down_counter(
 images = _meter.create_counter(
     "jewelry_embedding_images", description="Items that ended, by kind, lane and outcome (ok, error, gone)."
 )
-refused = _meter.create_counter("jewelry_embedding_refused", description="Items not admitted, by lane and reason.")
+refused = _meter.create_counter(
+    "jewelry_embedding_refused",
+    description="Items not admitted, by lane and reason; lane unread: calls refused before they were read.",
+)
 queue_wait = _meter.create_histogram(
     "jewelry_embedding_queue_wait_seconds",
     unit="s",
@@ -55,6 +58,7 @@ def show_zeros() -> None:
     for lane in ("interactive", "bulk"):
         outstanding_images.add(0, {"lane": lane})
         outstanding_bytes.add(0, {"lane": lane})
+    for lane in ("interactive", "bulk", "unread"):
         for reason in ("full", "deadline"):
             refused.add(0, {"lane": lane, "reason": reason})
     for attempt in ("first", "retry"):

@@ -14,6 +14,9 @@ from embedding_service.embedder import Embedder, StreamItem
 from embedding_service.queues import Lane, Outcome
 from servicekit import deadlines, errors
 
+# The unary RPCs that wait in the queue.
+_QUEUED = ("/EmbedImages", "/EmbedText")
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -22,6 +25,11 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
+
+    def admit(self, method: str) -> None:
+        """Refuses a call before its pictures are read, where they would be refused whatever they are."""
+        if method.endswith(_QUEUED):
+            self._embedder.glance(_deadline())
 
     async def EmbedImages(  # named by the contract
         self, request: pb.EmbedImagesRequest, context: Context

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,8 +15,6 @@ from embedding_service.adapters.checkpoint import Checkpoint
 from embedding_service.adapters.tokenizer import ClipTokenizer
 from embedding_service.engine import Vectors
 from servicekit import errors
-
-logger = logging.getLogger(__name__)
 
 # Above this a pass is long enough to hide the launch of its kernels; a graph would only hold memory.
 _LARGEST_GRAPH = 64
