@@ -24,7 +24,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ BUCKET = "alyaimg"
 IMAGES = 1_255
 """The specification's own example: 1,255 pictures in 3 minutes."""
 TARGET = 0.10
+PAIRS = 2
+"""Embedding alone and re-index in turns: what else the machine does only adds, so the fastest of each counts."""
 M, EF_CONSTRUCTION, EF_SEARCH = 16, 100, 128
 """The library's parameters; a Milvus server is asked for 16, 200 and 128."""
 _FOREIGN = ("MILVUS_HOST", "ZILLIZ_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -255,10 +257,15 @@ def embedding(folder: Path, engine: str) -> Iterator[str]:
 
 
 class Watched(GrpcEmbedder):
-    """Says for how long at least one batch was at the embedding service."""
+    """Says for how long at least one batch was at the embedding service; can pass for another model."""
 
-    busy = 0.0
+    busy, other = 0.0, ""
     _inside, _since = 0, 0.0
+
+    async def model(self) -> EmbeddingModel:
+        """As the embedder."""
+        known = await super().model()
+        return replace(known, id=known.id + self.other)
 
     async def embed_bulk(self, images: Sequence[bytes]) -> tuple[list[Vector | errors.ServiceError], EmbeddingModel]:
         """As the embedder."""
@@ -266,7 +273,8 @@ class Watched(GrpcEmbedder):
             self._since = time.perf_counter()
         self._inside += 1
         try:
-            return await super().embed_bulk(images)
+            vectors, _ = await super().embed_bulk(images)
+            return vectors, await self.model()
         finally:
             self._inside -= 1
             if self._inside == 0:
@@ -275,18 +283,20 @@ class Watched(GrpcEmbedder):
 
 @dataclass
 class Pass:
-    """One way through the pictures: seconds in all, and those with a batch at the embedding service."""
+    """One way through the pictures: seconds in all, those with a batch at the embedding service, and of CPU here."""
 
     name: str
     images: int
     wall: float
     busy: float
+    cpu: float
 
-    def line(self, bare: float) -> str:
-        """A row of the table; ``bare`` is the embedding alone, seconds a picture."""
-        rate, idle = self.images / self.wall, 1 - self.busy / self.wall
-        over = self.wall / (bare * self.images) - 1
-        return f"| {self.name} | {self.images:,} | {self.wall:.1f} | {rate:.1f} | {idle:.1%} | {over:+.1%} |"
+    def line(self, bare: Pass) -> str:
+        """A row of the table; ``bare`` is the embedding alone."""
+        rate, idle = self.images / self.wall, max(0.0, 1 - self.busy / self.wall)
+        cpu, over = self.cpu / self.images * 1000, self.wall / bare.wall - 1
+        told = f"{self.wall:.1f} | {rate:.1f} | {cpu:.1f} | {idle:.1%} | {over:+.1%}"
+        return f"| {self.name} | {self.images:,} | {told} |"
 
 
 async def ready(embedder: GrpcEmbedder) -> EmbeddingModel:
@@ -301,17 +311,18 @@ async def ready(embedder: GrpcEmbedder) -> EmbeddingModel:
             await asyncio.sleep(0.2)
 
 
-async def bare(embedder: GrpcEmbedder, images: Sequence[bytes], batch: int) -> float:
-    """Seconds of embedding them and nothing else: as many batches under way as the index has."""
+async def bare(embedder: Watched, images: Sequence[bytes], batch: int) -> Pass:
+    """Embeds them and does nothing else: as many batches under way as the index has."""
     batches = iter([images[n : n + batch] for n in range(0, len(images), batch)])
 
     async def caller() -> None:
         for some in batches:
             await embedder.embed_bulk(some)
 
-    began = time.perf_counter()
+    embedder.busy, began, cpu = 0.0, time.perf_counter(), time.process_time()
     await asyncio.gather(*(caller() for _ in range(3)))
-    return time.perf_counter() - began
+    wall = time.perf_counter() - began
+    return Pass("embedding alone", len(images), wall, embedder.busy, time.process_time() - cpu)
 
 
 def copies(count: int) -> list[bytes]:
@@ -325,12 +336,12 @@ def copies(count: int) -> list[bytes]:
 
 async def one_pass(name: str, index: Index, embedder: Watched) -> Pass:
     """A whole re-index."""
-    embedder.busy, began, done = 0.0, time.perf_counter(), 0
+    embedder.busy, began, done, cpu = 0.0, time.perf_counter(), 0, time.process_time()
     async for report in index.reindex.run("alya", restart=True):
         done = report.progress.done
         if report.problems:
             raise SystemExit(f"a picture failed: {report.problems[0].detail}")
-    return Pass(name, done, time.perf_counter() - began, embedder.busy)
+    return Pass(name, done, time.perf_counter() - began, embedder.busy, time.process_time() - cpu)
 
 
 async def fill(objects: ObjectStore, images: Sequence[bytes]) -> None:
@@ -357,19 +368,24 @@ async def reindex(folder: Path, engine: str, count: int) -> bool:
             await fill(objects, images)
             await bare(embedder, images[:64], settings.batch_size)  # warm
             first = await one_pass("objects without rows: fingerprints too", index, embedder)
-            alone = await bare(embedder, images, settings.batch_size) / count
-            again = await one_pass("re-index", index, embedder)
+            alone, again = [], []
+            for _ in range(PAIRS):
+                alone.append(await bare(embedder, images, settings.batch_size))
+                again.append(await one_pass("re-index, rows unchanged", index, embedder))
+            embedder.other = "-next"
+            moved = await one_pass("re-index for another model: every row written", index, embedder)
         finally:
             await index.close()
             await embedder.close()
             await vectors.close()
             await objects.close()
-    print(f"{model.id}, {count:,} photos of {len(images[0]) / 1000:.0f} kB, batches of {settings.batch_size}\n")
-    print("| | images | seconds | images/s | share without a batch at the embedder | over embedding alone |")
-    print("|---|---|---|---|---|---|")
-    print(f"| embedding alone | {count:,} | {alone * count:.1f} | {1 / alone:.1f} | | |")
-    print(first.line(alone), again.line(alone), sep="\n")
-    over = again.wall / (alone * count) - 1
+    least, best = (min(passes, key=lambda one: one.wall) for passes in (alone, again))
+    print(f"{model.id}, {count:,} photos of {len(images[0]) / 1000:.0f} kB, batches of {settings.batch_size};")
+    print(f"the first two lines are the faster of {PAIRS} in turns.\n")
+    print("| | images | seconds | images/s | CPU of the index, ms a picture | nothing at the embedder | over alone |")
+    print("|---|---|---|---|---|---|---|")
+    print("\n".join(one.line(least) for one in (least, best, moved, first)))
+    over = best.wall / least.wall - 1
     met = over <= TARGET
     told = "met" if met else "missed"
     print(f"\nTarget: a re-index takes at most {TARGET:.0%} longer than embedding alone. It is {over:+.1%}: {told}.")

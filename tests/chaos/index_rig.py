@@ -1,7 +1,8 @@
 """Embedding and vision index as real processes that can be killed at a named step, and what must hold afterwards.
 
 The service knows nothing of this: `python -m tests.chaos.index_rig FILE` starts it with its adapters wrapped, and
-SIGKILLs itself at the step that FILE names, once FILE is there: `{"step": "after_object", "nth": 1}`.
+it SIGKILLs itself at the step that FILE names, once FILE is there: `{"step": "after_object", "nth": 1}`. That process
+has imported everything, and forks one for each start: two seconds of imports would be most of a round.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -95,17 +97,24 @@ class Rig:
             **variables,
         }
         self._embedding: subprocess.Popen[bytes] | None = None
-        self._index: subprocess.Popen[bytes] | None = None
+        self._starter: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+        self._status: int | None = None
 
     def __enter__(self) -> Rig:
         self._embedding = self._spawn("embedding", "-m", "embedding_service")
+        starter = ("-m", "tests.chaos.index_rig", str(self.arm_file))
+        self._starter = self._spawn("vision-index", *starter, streams=subprocess.PIPE)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (self._index, self._embedding):
-            if process is not None and process.poll() is None:
+        if self._pid is not None and self._status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+        for process in (self._starter, self._embedding):
+            if process is not None:
                 process.kill()
-                process.wait()
+                process.communicate()
 
     @property
     def objects(self) -> Path:
@@ -115,7 +124,12 @@ class Rig:
     def start(self) -> None:
         """Starts the index."""
         self.arm_file.unlink(missing_ok=True)
-        self._index = self._spawn("vision-index", "-m", "tests.chaos.index_rig", str(self.arm_file))
+        assert self._starter is not None
+        assert self._starter.stdin is not None
+        self._starter.stdin.write(b"start\n")
+        told = self._told(READY_SECONDS)
+        assert told is not None, self.log()
+        self._pid, self._status = told, None
 
     def arm(self, step: str, nth: int = 1) -> None:
         """From now on the index dies at the nth time that the step is reached."""
@@ -125,14 +139,13 @@ class Rig:
 
     def kill(self) -> None:
         """SIGKILL from outside."""
-        assert self._index is not None
-        self._index.kill()
-        self._index.wait()
+        assert self._pid is not None
+        os.kill(self._pid, signal.SIGKILL)
+        self.wait_killed()
 
     def wait_killed(self) -> None:
-        """Waits until the index has killed itself."""
-        assert self._index is not None
-        assert self._index.wait(timeout=60) == -signal.SIGKILL, self.log()
+        """Waits until the index is dead."""
+        assert self._ended(60.0) == -signal.SIGKILL, self.log()
 
     def log(self) -> str:
         """What the index wrote."""
@@ -152,23 +165,38 @@ class Rig:
                     await client.call(stub.GetStats, pb.GetStatsRequest(), timeout=5)
                     break
                 except (errors.Unavailable, errors.DeadlineExceeded):
-                    assert self._index is not None
-                    assert self._index.poll() is None, self.log()
+                    assert self._ended() is None, self.log()
                     assert time.monotonic() < deadline, self.log()
                     await asyncio.sleep(0.1)
             yield stub
         finally:
             await channel.close()
 
-    def _spawn(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+    def _ended(self, timeout: float = 0.0) -> int | None:
+        """The exit status of the index, once it has one."""
+        if self._status is None:
+            self._status = self._told(timeout)
+        return self._status
+
+    def _told(self, timeout: float) -> int | None:
+        """The next number that the starter tells: a process, and then its exit status."""
+        assert self._starter is not None
+        assert self._starter.stdout is not None
+        ready, _, _ = select.select([self._starter.stdout], [], [], timeout)
+        line = self._starter.stdout.readline() if ready else b""
+        assert line or not ready, f"the process that starts the index is gone: {self.log()}"
+        return int(line) if line else None
+
+    def _spawn(self, name: str, *command: str, streams: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *command],
                 env=self._environment,
                 cwd=self.folder,  # where no .env of the repository is read
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                bufsize=0,
+                stdin=streams,
+                stdout=streams,
+                stderr=log,  # where both services log to
             )
 
 
@@ -258,7 +286,7 @@ def _groups() -> Iterator[tuple[str, str, dict[str, Step]]]:
 
 
 def main() -> None:
-    """The vision index, wrapped."""
+    """Forks the vision index, wrapped, for each line that comes in; tells its number and its exit status."""
     from objectstore import FolderStore
     from vision_index_service.__main__ import main as serve
     from vision_index_service.adapters.embedder import GrpcEmbedder
@@ -268,7 +296,15 @@ def main() -> None:
     reached = _armed(Path(sys.argv[1]))
     for adapter, method, steps in _groups():
         _wrap(owners[adapter], method, steps, reached)
-    serve()
+    for _ in sys.stdin:
+        child = os.fork()
+        if not child:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(2, 1)
+            serve()
+            return
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":

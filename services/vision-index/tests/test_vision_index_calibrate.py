@@ -22,7 +22,7 @@ from vision_index_service.fingerprint import fingerprint
 from vision_index_service.model import EmbeddingModel, Reason, Verdict
 from vision_index_service.reading import Policy, Reader
 from vision_index_service.settings import Settings
-from vision_index_service.thresholds_file import Calibrated
+from vision_index_service.thresholds_file import Calibrated, Curve, Rates
 
 MODEL = EmbeddingModel("m-1", "m", 512, 5.0, 25.0)
 ROWS = [
@@ -150,14 +150,32 @@ async def test_the_command_writes_what_the_service_reads(
                 found["fake-1"].similar,
             )
             assert stats.thresholds.calibrated
+            assert stats.curve == found["fake-1"].curve
+            assert stats.curve is not None
+            assert stats.curve.pairs > len(ROWS)
+            told = [one.threshold for one in stats.curve.rates]
+            assert told == sorted(set(told))
+            # Nothing is below the first point, everything below the last.
+            assert stats.curve.rates[0].similar_match == 0
+            assert stats.curve.rates[-1].duplicate_miss == 0
         async with wired(tmp_path, port, thresholds_file=file, duplicate_distance=3.5) as world:
             assert (await world.index.curator.stats()).thresholds.duplicate == 3.5  # a person's setting wins
 
 
 def argparse_of(pairs: Path, no_write: bool) -> Any:
     return argparse.Namespace(
-        pairs=pairs, root=[pairs.parent, PHOTOS.parent], plot=None, no_write=no_write, others_differ=True
+        pairs=pairs, root=[pairs.parent, PHOTOS.parent], plot=None, no_write=no_write, others_differ=True, curve=None
     )
+
+
+def test_curves_come_with_the_embedded_model(tmp_path: Path) -> None:
+    [(model_id, curve)] = thresholds_file.shipped().items()
+    assert model_id.startswith("perceptual/")
+    thresholds_file.write_curve(tmp_path / "c.json", "m-1", Curve(2, (Rates(1.0, 0.0, 0.5, 0.25, 0.0, 1.0),)))
+    thresholds_file.write_curve(tmp_path / "c.json", model_id, curve)
+    kept = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["models"]
+    assert kept["m-1"] == {"pairs": 2, "rates": [[1.0, 0.0, 0.5, 0.25, 0.0, 1.0]]}
+    assert Curve.of(kept[model_id]) == curve
 
 
 def test_a_service_that_is_away_is_told(tmp_path: Path, pairs_csv: Path, capsys: Any) -> None:
@@ -177,6 +195,7 @@ def test_a_service_that_is_away_is_told(tmp_path: Path, pairs_csv: Path, capsys:
         '{"models": {"m": {"duplicate_distance": -1, "similar_distance": 1}}}',
         '{"models": {"m": {"duplicate_distance": "x", "similar_distance": 1}}}',
         '{"models": {"m": {"duplicate_distance": 1, "similar_distance": 1e999}}}',
+        '{"models": {"m": {"duplicate_distance": 1, "similar_distance": 2, "rates": [[1]]}}}',
     ],
 )
 def test_a_thresholds_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str) -> None:

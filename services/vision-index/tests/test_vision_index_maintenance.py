@@ -121,6 +121,31 @@ async def test_reindex_keeps_what_only_the_rows_know(world: Wired, fake: FakeEmb
     assert all(after[id_].norm > before[id_].norm for id_ in before)
 
 
+async def test_reindex_writes_only_rows_that_change(world: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
+    (url, _), *_ = (await fill(world, 4)).items()
+    written: list[str] = []
+    upsert = world.vectors.upsert
+
+    async def watched(space: str, entries: Any) -> None:
+        written.extend(row.url for row, _ in entries)
+        await upsert(space, entries)
+
+    monkeypatch.setattr(world.vectors, "upsert", watched)
+    assert (await all_of(world.index.reindex.run()))[0].progress.done == 4
+    assert written == []
+    before = await rows(world)
+    space = await world.vectors.space(await world.embedder.model())
+    [told] = [row for row in before.values() if row.url == url]
+    vector = (await world.vectors.vectors(space, [told.id]))[told.id]
+    for changed in ((replace(told, url="https://old.example/a.jpg"), vector), (told, vector + 1)):
+        await upsert(space, [changed])
+        await all_of(world.index.reindex.run())
+        assert written == [url]
+        assert await rows(world) == before
+        assert np.array_equal((await world.vectors.vectors(space, [told.id]))[told.id], vector)
+        written.clear()
+
+
 async def test_reindex_streams_batches_with_rate_and_time_left(tmp_path: Path, port: int) -> None:
     async with wired(tmp_path, port, batch_size=2) as world, stub_of(world) as stub:
         await fill(world, 7)
@@ -190,15 +215,34 @@ async def test_a_broken_vector_fails_alone(world: Wired, fake: FakeEmbedding) ->
     assert len(await rows(world)) == 3
 
 
-async def test_a_picture_deleted_while_it_is_embedded_stays_deleted(world: Wired, fake: FakeEmbedding) -> None:
-    (first, *_) = await fill(world, 3)
-    fake.delay = 0.2
-    work = asyncio.create_task(all_of(world.index.reindex.run()))
-    await asyncio.sleep(0.3)
-    await world.index.curator.delete([first])
-    assert len(await world.keys()) == 2
-    await work
-    assert len(await rows(world)) == 2
+@pytest.mark.parametrize("again", [False, True], ids=["", "and sent again"])
+@pytest.mark.parametrize("lost", [False, True], ids=["row", "lost row"])
+async def test_a_picture_deleted_while_it_is_embedded(
+    world: Wired, fake: FakeEmbedding, monkeypatch: pytest.MonkeyPatch, again: bool, lost: bool
+) -> None:
+    """It stays deleted; and sent again it has the address that its sender was told, and no other."""
+    stored = await fill(world, 3)
+    url, image = next(iter(stored.items()))
+    if lost:
+        await lose_rows(world, *await rows(world))
+    fake.spoil = lambda vector: vector + 1  # all rows are written
+    embed = world.embedder.embed_bulk
+
+    async def meanwhile(images: Any) -> Any:
+        monkeypatch.undo()
+        answer = await embed(images)
+        await world.index.curator.delete([url])
+        del stored[url]
+        if again:
+            sent = await world.index.ingest.upload(Upload(image, original_name="b.png", skip_duplicate_check=True))
+            stored[sent.url] = image
+        return answer
+
+    monkeypatch.setattr(world.embedder, "embed_bulk", meanwhile)
+    assert (await all_of(world.index.reindex.run()))[1] == []
+    assert url not in stored
+    assert {row.url for row in (await rows(world)).values()} == stored.keys()
+    assert {world.objects.url("alyaimg", key) for key in await world.keys()} == stored.keys()
 
 
 async def test_reindex_waits_for_an_embedding_service_that_was_away(world: Wired, fake: FakeEmbedding) -> None:

@@ -198,6 +198,7 @@ async def test_stats_name_what_is_in_use(world: Wired) -> None:
         assert stats.model_id == "fake-1"
         assert stats.collection.startswith(world.given.get("collection_name", "jewelry_images") + "_")
         assert (stats.duplicate_distance, stats.similar_distance) == (0.2, 4.0)
+        assert (len(stats.rates), stats.rated_pairs) == (0, 0)  # nobody calibrated this model
         assert {a.role: (a.name, a.embedded) for a in stats.adapters} == {
             "vectors": (world.vectors.name, not world.given),
             "objects": ("folder", True),

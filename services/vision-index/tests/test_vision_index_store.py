@@ -58,6 +58,9 @@ async def test_gives_back_every_field(store: MilvusStore) -> None:
     found = await store.vectors(space, ["a", "missing"])
     assert found.keys() == {"a"}
     assert np.array_equal(found["a"], vector)
+    entries = await store.entries(space, ["a", "missing"])
+    assert {id_: row for id_, (row, _) in entries.items()} == {"a": row}
+    assert np.array_equal(entries["a"][1], vector)
 
 
 async def test_searches_exactly_and_filtered(store: MilvusStore) -> None:

@@ -18,6 +18,7 @@ from objectstore.settings import ObjectStoreSettings
 from objectstore.threads import Threads
 from objectstore.types import ObjectInfo, StoredObject
 from servicekit import errors
+from servicekit.tracing import traced
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -47,7 +48,7 @@ class S3Store(Addresses):
             raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are needed together")
         self._settings = settings
         self._threads = Threads("the object store", "OBJECT_STORE", _WORKERS, 256, settings.object_store_timeout)
-        self._client: S3Client = boto3.session.Session(
+        client: S3Client = boto3.session.Session(
             aws_access_key_id=settings.aws_access_key_id.get_secret_value(),
             aws_secret_access_key=settings.aws_secret_access_key.get_secret_value(),
             aws_session_token=(settings.aws_session_token.get_secret_value() if settings.aws_session_token else None),
@@ -65,6 +66,7 @@ class S3Store(Addresses):
                 response_checksum_validation="when_required",
             ),
         )
+        self._client = traced(client, "s3", is_answer=_is_answer)
 
     async def check(self) -> None:
         """Proves that every bucket can be reached; makes missing ones with ``S3_CREATE_BUCKETS=true``."""
@@ -166,6 +168,11 @@ class S3Store(Addresses):
             raise errors.Unavailable(
                 "the object store cannot be reached; try again later", reason="OBJECT_STORE_DOWN"
             ) from error
+
+
+def _is_answer(error: BaseException) -> bool:
+    """No such object, or one that is there already: what callers ask to know."""
+    return isinstance(error, ClientError) and _status(error) in (404, 409, 412)
 
 
 def _status(error: ClientError) -> int:

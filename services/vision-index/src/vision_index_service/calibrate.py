@@ -133,9 +133,12 @@ async def calibrate(given: argparse.Namespace, settings: Settings) -> int:
     for name, used in (("the model's own thresholds", None), ("the calibrated thresholds", chosen)):
         print(f"\nVerdicts with {name}:\n\n{verdict_table(listed, with_thresholds(model, used))}")
     print(f"\nDUPLICATE_DISTANCE={chosen.duplicate:g} SIMILAR_DISTANCE={chosen.similar:g}")
+    if given.curve:
+        thresholds_file.write_curve(given.curve, model.id, pairs.curve())
+        print(f"curve: {given.curve}")
     if given.no_write:
         return 0
-    about = {"pairs": len(pairs.measured), "calibrated": datetime.now(UTC).date().isoformat()}
+    about = {"calibrated": datetime.now(UTC).date().isoformat(), **pairs.curve().told()}
     thresholds_file.write(settings.calibrated_file, model.id, chosen, about)
     print(f"written to {settings.calibrated_file}; the service reads it at its next start")
     return _plotted(pairs, chosen, given.plot or settings.calibrated_file.with_suffix(".png"), model)
@@ -158,6 +161,7 @@ def main(arguments: Sequence[str] | None = None, settings: Settings | None = Non
     parser.add_argument("pairs", type=Path, help="CSV with file_a, file_b, relation")
     parser.add_argument("--root", type=Path, action="append", help="folder that the names are relative to; repeatable")
     parser.add_argument("--plot", type=Path, help="where the PNG goes; default: beside the thresholds file")
+    parser.add_argument("--curve", type=Path, help="JSON file that also gets the error rates, without thresholds")
     parser.add_argument("--no-write", action="store_true", help="only print")
     parser.add_argument(
         "--others-differ", action="store_true", help="also use every two photos that no pair joins, as other products"

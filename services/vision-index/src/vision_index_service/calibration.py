@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vision_index_service import verdict
 from vision_index_service.model import EmbeddingModel, Print, Reason, Verdict
-from vision_index_service.thresholds_file import Calibrated
+from vision_index_service.thresholds_file import Calibrated, Curve, Rates
 from vision_index_service.verdict import Thresholds
 
 SAME_PHOTO = ("same_bytes", "re_encode", "resize", "crop", "brightness", "watermark", "rotate", "flip")
@@ -22,6 +22,9 @@ RELATIONS = (*SAME_PHOTO, *SAME_PRODUCT, *DIFFERENT)
 MARGIN = 0.85
 """Share of the nearest pair of different photos that the duplicate threshold may come up to: a wrong duplicate stops
 an upload, a missed one, which the hashes mostly tell, only stores a picture twice."""
+LEAST = 0.05
+"""Squared L2 where curves begin: identical vectors have no place on a logarithmic axis."""
+_CURVE_POINTS = 60
 _OF_SAME = (0.5, 0.75, 0.9, 0.95, 1.0)
 _OF_OTHERS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
@@ -43,23 +46,6 @@ class Measured:
     def told_by_content(self) -> bool:
         """True when bytes, pixels or hashes tell that it is the same photo, whatever the distance."""
         return self.judged(Thresholds(0.0, 0.0, (0.0, 0.0, 0.0)))[0].stops_upload
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Shares of pairs that a threshold gets wrong.
-
-    ``duplicate_match``: other photos below it. ``duplicate_miss``: one photo's variants that are not below it;
-    ``duplicate_miss_all``: of those, what bytes, pixels and hashes do not tell either. ``similar_match``: different
-    products below it. ``similar_miss``: other views of one product that are not.
-    """
-
-    threshold: float
-    duplicate_match: float
-    duplicate_miss: float
-    duplicate_miss_all: float
-    similar_match: float
-    similar_miss: float
 
 
 class Pairs:
@@ -109,6 +95,12 @@ class Pairs:
         others = np.concatenate([self.views, self.different])
         quantiles = np.concatenate([np.quantile(self.same, _OF_SAME), np.quantile(others, _OF_OTHERS)])
         return sorted({*np.round(quantiles, 2).tolist(), *more})
+
+    def curve(self) -> Curve:
+        """The error rates over the whole range of distances, for a plot with a logarithmic axis."""
+        most = float(max(self.same.max(), self.different.max()))
+        at = np.unique(np.round(np.geomspace(LEAST, max(most, 2 * LEAST), _CURVE_POINTS), 2))
+        return Curve(len(self.measured), tuple(self.rates(float(threshold)) for threshold in at))
 
     def verdicts(self, thresholds: Thresholds) -> dict[str, Counter[tuple[Verdict, Reason]]]:
         """How often each relation gets each verdict, with its reason."""

@@ -7,13 +7,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from vision_index_service.calibration import Pairs
+from vision_index_service.calibration import LEAST, Pairs
 from vision_index_service.thresholds_file import Calibrated
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # after the backend was chosen: there may be no screen
-
-_LEAST = 0.05  # identical vectors have no place on a logarithmic axis
 
 
 def plot(pairs: Pairs, chosen: Calibrated, file: Path, title: str) -> None:
@@ -24,11 +22,11 @@ def plot(pairs: Pairs, chosen: Calibrated, file: Path, title: str) -> None:
         (f"other view of one product ({len(pairs.views)})", pairs.views),
         (f"different products ({len(pairs.different)})", pairs.different),
     ):
-        ordered = np.sort(np.maximum(values, _LEAST))
+        ordered = np.sort(np.maximum(values, LEAST))
         shares.step(ordered, np.arange(1, len(ordered) + 1) / max(1, len(ordered)), where="post", label=label)
     shares.set_ylabel("share of the pairs below")
     most = float(max(pairs.same.max(), pairs.different.max()))
-    at = np.geomspace(_LEAST, most, 400)
+    at = np.geomspace(LEAST, most, 400)
     told = [pairs.rates(float(threshold)) for threshold in at]
     rates.plot(at, [r.duplicate_match for r in told], "C3-", label="duplicate: false match")
     rates.plot(at, [r.duplicate_miss for r in told], "C0-", label="duplicate: false miss, by distance alone")

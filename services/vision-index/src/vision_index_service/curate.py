@@ -16,6 +16,7 @@ from vision_index_service.model import EmbeddingModel, Filter, Mark, Row, Vector
 from vision_index_service.reading import Reader
 from vision_index_service.search import Search
 from vision_index_service.shelf import IMAGES, Shelf
+from vision_index_service.thresholds_file import Curve
 from vision_index_service.verdict import Thresholds
 
 MAX_DELETED = 1000
@@ -40,6 +41,7 @@ class Stats:
     collection: str
     model: EmbeddingModel
     thresholds: Thresholds
+    curve: Curve | None
 
 
 class Curator:
@@ -102,7 +104,8 @@ class Curator:
         space = await self._vectors.space(model)
         buckets = self._objects.websites
         counts = await asyncio.gather(*(self._vectors.count(space, Filter(bucket=b)) for b in buckets.values()))
-        return Stats(dict(zip(buckets, counts, strict=True)), space, model, self._reader.thresholds(model))
+        rows = dict(zip(buckets, counts, strict=True))
+        return Stats(rows, space, model, self._reader.thresholds(model), self._reader.curve(model))
 
     async def _delete(self, ref: ObjectRef, dry_run: bool) -> tuple[Deleted, str]:
         """Object first: a crash then leaves a row without object, never a picture that a repair would bring back."""

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+import numpy as np
+
 from objectstore import ObjectStore
 from servicekit import deadlines, errors
 from vision_index_service.candidates import norm
@@ -50,12 +52,13 @@ class Aim:
 
 @dataclass
 class _Item:
-    """One object on its way."""
+    """One object on its way; ``stored`` is the vector of the known row, where that is one of today's model."""
 
     found: Found
     image: bytes = b""
     id: str = ""
     known: Row | None = None
+    stored: Vector | None = None
     claim: Claim | None = None
     print: Print | None = None
     vector: Vector | None = None
@@ -169,8 +172,9 @@ class Intake:
     async def _look_up(self, run: _Run, items: list[_Item]) -> None:
         """What is known of the pictures, from today's rows or another model's."""
         wanted = {item.id for item in items}
-        known: dict[str, Row] = {}
-        for space in (run.aim.space, *run.aim.others):
+        entries = await self._vectors.entries(run.aim.space, wanted)
+        known = {id: row for id, (row, _) in entries.items()}
+        for space in run.aim.others:
             known = await self._vectors.get(space, wanted - known.keys()) | known
         unknown = [item for item in items if item.id not in known]
         by_key = {
@@ -184,6 +188,7 @@ class Intake:
         }
         for item in items:
             item.known = known.get(item.id)
+            item.stored = entries[item.id][1] if item.id in entries else None
             item.claim = run.claims.get(item.found.key)
             other = by_key.get((item.found.bucket, item.found.key))
             if other is not None:
@@ -192,8 +197,7 @@ class Intake:
                 continue
             first = await self._key_of(run, item)
             if first != item.found.key:
-                told = f"a second copy of {self._objects.url(item.found.bucket, first)}; it may be deleted"
-                item.problem = self._problem(item, ProblemKind.OBJECT_WITHOUT_ROW, told)
+                item.problem = self._second_copy(item, first)
 
     async def _key_of(self, run: _Run, item: _Item) -> str:
         """The key that the picture's row has or gets; another one than the item's for a second copy."""
@@ -231,19 +235,27 @@ class Intake:
                 item.vector = outcome
 
     async def _write(self, run: _Run, items: list[_Item]) -> None:
-        """Rows, and then a look whether their objects are still there: a delete may have come between."""
-        if not items:
-            return
+        """Rows, and then a look whether their objects are still there: a delete may have come between.
+
+        A row that would be the same is not written, which costs more than all the rest: most of a re-index.
+        """
         space = run.aim.space
-        async with self._locks.hold_all(item.id for item in items):
-            # An upload may have ended since; what it says about the picture stays.
-            since = await self._vectors.get(space, [item.id for item in items if item.known is None])
-            rows = [self._row(run.aim.model, item, item.known or since.get(item.id)) for item in items]
-            vectors = [item.vector for item in items if item.vector is not None]
-            await self._vectors.upsert(space, list(zip(rows, vectors, strict=True)))
-            there = await _all(self._is_there(row) for row in rows)
+        entries = {item.id: self._entry(run.aim.model, item, item.known) for item in items}
+        async with self._locks.hold_all(entries):
+            others = [item for item in items if not _same(item, *entries[item.id])]
+            # An upload may have ended since; what it says about the picture stays, above all its address.
+            since = await self._vectors.get(space, [item.id for item in others])
+            changed = []
+            for item in others:
+                row = since.get(item.id)
+                if row is None or row.key in (item.found.key, item.known.key if item.known else ""):
+                    changed.append(self._entry(run.aim.model, item, row or item.known))
+                elif await self._shelf.exists(item.found.bucket, item.found.key):
+                    item.problem = self._second_copy(item, row.key)
+            await self._vectors.upsert(space, changed)
+            there = await _all(self._is_there(row) for row, _ in changed)
             await self._vectors.delete(
-                space, [row.id for row, is_there in zip(rows, there, strict=True) if not is_there]
+                space, [row.id for (row, _), is_there in zip(changed, there, strict=True) if not is_there]
             )
         for item in items:
             if item.claim is not None:
@@ -253,13 +265,12 @@ class Intake:
         async with self._readers:
             return await self._shelf.exists(row.bucket, row.key)
 
-    def _row(self, model: EmbeddingModel, item: _Item, known: Row | None) -> Row:
+    def _entry(self, model: EmbeddingModel, item: _Item, known: Row | None) -> tuple[Row, Vector]:
         found, seen, vector = item.found, item.print, item.vector
         if seen is None or vector is None:
             raise errors.Internal("a picture went on without its print or vector")
-        row = known or _labelled(item, seen)
-        return replace(
-            row,
+        row = replace(
+            known or _labelled(item, seen),
             key=found.key,
             original_key=found.original_key,
             url=self._objects.url(found.bucket, found.key),
@@ -268,9 +279,19 @@ class Intake:
             model_id=model.id,
             norm=norm(vector),
         )
+        return row, vector
+
+    def _second_copy(self, item: _Item, first: str) -> Problem:
+        told = f"a second copy of {self._objects.url(item.found.bucket, first)}; it may be deleted"
+        return self._problem(item, ProblemKind.OBJECT_WITHOUT_ROW, told)
 
     def _problem(self, item: _Item, kind: ProblemKind, detail: str) -> Problem:
         return Problem(kind, self._objects.url(item.found.bucket, item.found.key), item.id, detail=detail)
+
+
+def _same(item: _Item, row: Row, vector: Vector) -> bool:
+    """True when the collection has exactly this already."""
+    return item.known == row and item.stored is not None and np.array_equal(item.stored, vector)
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:

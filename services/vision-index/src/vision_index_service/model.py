@@ -233,6 +233,10 @@ class VectorStore(Protocol):
         """The vectors of the rows that exist of those asked for, at most 1,000."""
         ...
 
+    async def entries(self, space: str, ids: Collection[str]) -> dict[str, tuple[Row, Vector]]:
+        """Rows and vectors at once, of those asked for that exist, at most 1,000."""
+        ...
+
     async def find(self, space: str, where: Filter, limit: int) -> list[Row]:
         """Rows that pass the filter, in no order."""
         ...

@@ -10,10 +10,11 @@ import numpy as np
 
 from objectstore.threads import Threads
 from servicekit import errors, images
+from vision_index_service import thresholds_file
 from vision_index_service.fingerprint import fingerprint
 from vision_index_service.model import Embedder, EmbeddingModel, Print, Vector
 from vision_index_service.shown import shown_jpeg
-from vision_index_service.thresholds_file import Calibrated
+from vision_index_service.thresholds_file import Calibrated, Curve
 from vision_index_service.verdict import Thresholds
 
 
@@ -67,6 +68,11 @@ class Reader:
     async def text_vector(self, text: str) -> tuple[Vector, EmbeddingModel]:
         """The text's vector in the space of the pictures."""
         return _checked(*await self._embedder.embed_text(text))
+
+    def curve(self, model: EmbeddingModel) -> Curve | None:
+        """The model's error rates by threshold: the calibrated ones over those that come with the system."""
+        calibrated = self._policy.calibrated.get(model.id)
+        return (calibrated.curve if calibrated else None) or thresholds_file.shipped().get(model.id)
 
     def thresholds(self, model: EmbeddingModel, asked: float | None = None) -> Thresholds:
         """The request's threshold over the configured over the calibrated over the model's own."""

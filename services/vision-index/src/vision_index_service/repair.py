@@ -13,6 +13,7 @@ from servicekit import errors
 from vision_index_service.claims import Claims
 from vision_index_service.inflight import KeyedLocks
 from vision_index_service.intake import Aim, Intake
+from vision_index_service.look_metrics import counted
 from vision_index_service.model import Filter, Row, VectorStore
 from vision_index_service.progress import Meter, Problem, ProblemKind, Report
 from vision_index_service.reading import Reader
@@ -73,6 +74,12 @@ class Repair:
         ``careful``: rows are not deleted where half of them and more have no object, which tells of a wrong bucket
         rather than of lost pictures. Raises ``errors.Aborted`` while other long work runs.
         """
+        reports = self._run(website, mend, careful)
+        async with aclosing(reports if website else counted(reports)) as told:
+            async for report in told:
+                yield report
+
+    async def _run(self, website: str, mend: frozenset[ProblemKind], careful: bool) -> AsyncGenerator[Report, None]:
         buckets = [self._objects.bucket_for(website)] if website else list(self._objects.websites.values())
         async with self._gate.only("a repair"):
             aim = await self._intake.aim()
@@ -142,11 +149,11 @@ class Repair:
         detail = f"the row says {row.url}"
         if mend:
             async with self._locks.hold(row.id):
-                vector = (await self._vectors.vectors(space, [row.id])).get(row.id)
-                mend = vector is not None  # else it was deleted meanwhile
-                if vector is not None:
-                    right = replace(row, url=url, website=self._objects.website_of(row.bucket))
-                    await self._vectors.upsert(space, [(right, vector)])
+                now = (await self._vectors.entries(space, [row.id])).get(row.id)
+                mend = now is not None and now[0].key == row.key  # else it was deleted meanwhile, or sent again
+                if now is not None and mend:
+                    right = replace(now[0], url=url, website=self._objects.website_of(row.bucket))
+                    await self._vectors.upsert(space, [(right, now[1])])
         return Problem(ProblemKind.WRONG_URL, url, row.id, mend, detail)
 
     async def _lost(self, space: str, row: Row, delete: bool, of_other_model: bool) -> Problem | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -183,6 +184,8 @@ class VisionIndexServicer(vision_index_pb2_grpc.VisionIndexServiceServicer):
                 type_pb2.Adapter(role="vectors", name=self._vectors.name, embedded=self._vectors.embedded),
                 type_pb2.Adapter(role="objects", name=self._objects.name, embedded=self._objects.embedded),
             ],
+            rates=[pb.ThresholdRates(**asdict(one)) for one in stats.curve.rates] if stats.curve else [],
+            rated_pairs=stats.curve.pairs if stats.curve else 0,
         )
 
 

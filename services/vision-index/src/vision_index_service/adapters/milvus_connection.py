@@ -15,6 +15,7 @@ from pymilvus.exceptions import DataNotMatchException, MilvusException, ParamErr
 
 from objectstore.threads import Threads
 from servicekit import deadlines, errors
+from servicekit.tracing import traced
 from vision_index_service.settings import Settings
 
 # pymilvus imports it on first use; two threads that do so at once break the import. Not an import statement:
@@ -84,7 +85,7 @@ class MilvusConnection:
     def _connected(self) -> MilvusClient:
         with self._lock:
             if self._client is None:
-                self._client = self._open_file() if self.embedded else self._connect()
+                self._client = traced(self._open_file() if self.embedded else self._connect(), "milvus")
             return self._client
 
     def _connect(self) -> MilvusClient:

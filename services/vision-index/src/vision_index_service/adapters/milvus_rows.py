@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from pymilvus import CollectionSchema, DataType, MilvusClient
 
 from vision_index_service.model import Filter, Print, Row, Vector
@@ -161,6 +162,11 @@ def to_row(entity: Mapping[str, Any]) -> Row:
         norm=entity["norm"],
         original_key=entity["original_key"],
     )
+
+
+def to_vector(entity: Mapping[str, Any]) -> Vector:
+    """The vector that Milvus gave back."""
+    return np.asarray(entity[VECTOR], dtype=np.float32)
 
 
 def expression(where: Filter, with_bucket: bool = False) -> str:

@@ -14,7 +14,6 @@ from itertools import groupby, product
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 from pymilvus import CollectionSchema, MilvusClient
 from pymilvus.exceptions import MilvusException
 
@@ -99,7 +98,12 @@ class MilvusStore:
     async def vectors(self, space: str, ids: Collection[str]) -> dict[str, Vector]:
         """See ``VectorStore.vectors``."""
         found = await self._by_id(space, ids, ["id", rows.VECTOR])
-        return {entity["id"]: np.asarray(entity[rows.VECTOR], dtype=np.float32) for entity in found}
+        return {entity["id"]: rows.to_vector(entity) for entity in found}
+
+    async def entries(self, space: str, ids: Collection[str]) -> dict[str, tuple[Row, Vector]]:
+        """See ``VectorStore.entries``."""
+        found = await self._by_id(space, ids, [*rows.COLUMNS, rows.VECTOR])
+        return {e["id"]: (rows.to_row(e), rows.to_vector(e)) for e in found if e["bucket"] in self._buckets}
 
     async def find(self, space: str, where: Filter, limit: int) -> list[Row]:
         """See ``VectorStore.find``."""
