@@ -8,6 +8,8 @@ TORCH := torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BUF := build/tools/node_modules/.bin/buf
 BUF_VERSION := 1.75.0
+CRD_SCHEMAS := build/tools/node_modules/@kubernetes-models/cert-manager/package.json
+DEPLOY_TOOLS := build/tools/schemas/.ready build/tools/checkov/.ready $(CRD_SCHEMAS)
 
 MEMBERS := protos $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml scrapers/pyproject.toml deploy/local/pyproject.toml))
 MANIFESTS := $(addsuffix /pyproject.toml,$(MEMBERS))
@@ -15,7 +17,7 @@ PROTOS := $(shell find protos/jewelry -name '*.proto')
 PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py scrapers/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo demo-emulated up test test-browser test-libreoffice soak-copywriter soak-embedding eval eval-bills bench-quota contract chaos-jobs bench-gateway bench-embedding pairs-index test-index-server crash-index soak-index bench-index bench-export bench-scrapers bench-semantic check-images lint release-protos format clean
+.PHONY: help setup protos demo demo-emulated up test test-browser screens test-libreoffice soak-copywriter soak-embedding eval eval-bills bench-quota contract chaos-jobs bench-gateway bench-embedding pairs-index test-index-server crash-index chaos-embedders simulate-autoscaling check-metrics soak-index bench-index bench-export bench-scrapers bench-semantic check-images check-deploy lint release-protos format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,11 +50,15 @@ up: setup  ## Keep the system running, with one log; Ctrl-C stops it
 	@exec $(BIN)/python -m jewelry_local up
 
 test: setup  ## Every test that needs no outside service
-	@$(BIN)/python -m pytest -m 'not slow and not browser' -n 2 --dist loadfile libs services scrapers deploy/local
+	@$(BIN)/python -m pytest -m 'not slow and not browser' -n 2 --dist loadfile libs services scrapers deploy
 	@$(BIN)/python -m pytest -m 'not slow and not browser' tests
 
 test-browser: setup chromium  ## The tests that drive a real Chromium
 	@$(BIN)/python -m pytest -m browser scrapers
+	@$(BIN)/python -m pytest -m browser services/studio
+
+screens: setup chromium  ## Pictures of every screen in docs/screens, wide and narrow
+	@STUDIO_SCREENS=1 $(BIN)/python -m pytest -m browser services/studio
 
 test-libreoffice: setup  ## Filled workbooks, opened and saved again by LibreOffice
 	@$(BIN)/python -m pytest -rs services/exporter/tests/test_exporter_libreoffice.py
@@ -61,7 +67,7 @@ soak-copywriter: setup  ## The copywriter's long tests
 	@$(BIN)/python -m pytest -m slow -s services/copywriter
 
 soak-embedding: setup  ## The embedding service's long tests: memory over 20,000 images, 1,000 broken files
-	@$(BIN)/python -m pytest -m slow -s services/embedding
+	@$(BIN)/python -m pytest -m slow -s services/embedding libs/servicekit
 
 bench-embedding: setup  ## Engines, batching, latency and overload of the embedding service
 	@$(BIN)/python services/embedding/bench/bench_embedding.py
@@ -94,6 +100,15 @@ test-index-server: setup  ## The index's behaviour on a Milvus server: MILVUS_HO
 crash-index: setup  ## Kill -9 at every named step, 20 times each
 	@$(BIN)/python -m pytest -m slow tests/chaos/test_index_crashes.py
 
+chaos-embedders: setup  ## Embedders behind round robin under load: one added, one killed, one drained
+	@$(BIN)/python -m pytest -m slow -s tests/chaos/test_embedder_replicas.py
+
+simulate-autoscaling: setup  ## Loads through KEDA's and the HPA's formulas; what each metric misses and costs
+	@$(BIN)/python -m deploy.autoscaling
+
+check-metrics: setup  ## Metrics of running services against rules, dashboard and manifests
+	@$(BIN)/python -m deploy.monitoring.check --online
+
 soak-index: setup  ## 500 rounds of random kills
 	@$(BIN)/python -m tests.chaos.index_soak --rounds 500
 
@@ -120,18 +135,40 @@ image-%:  ## Build a service's image, as jewelry-<service>:$TAG
 check-images: setup  ## Build every image's environment without an engine, and start each service from its own
 	@$(BIN)/python deploy/images/check.py --build
 
+check-deploy: setup $(DEPLOY_TOOLS)  ## Every overlay against the code, the schemas of Kubernetes 1.29 to 1.37, checkov; and that the checks find
+	@$(BIN)/python -m deploy.check
+	@$(BIN)/python -m deploy.monitoring.check
+	@$(BIN)/hadolint deploy/images/weights.Dockerfile
+	@$(BIN)/python -m pytest -m 'slow or not slow' deploy/check
+
+sbom-%: setup build/tools/sbom/.ready  ## What a service's image holds, as CycloneDX: build/sbom/<service>.cdx.json
+	@$(BIN)/python deploy/images/sbom.py $*
+
+# Each in an environment of its own (deploy/check/tools): they would clash with the services and with each other.
+.PRECIOUS: build/tools/%/.ready
+build/tools/%/.ready: deploy/check/tools/%.txt | $(VENV)/.ready
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/tools/$*
+	@$(BIN)/uv pip install --quiet --python build/tools/$*/bin/python -r $<
+	@touch $@
+
+$(CRD_SCHEMAS):
+	@npm install --silent --no-fund --no-audit --prefix build/tools typescript@5.9.3 @kubernetes-models/keda@2.0.0 \
+		@kubernetes-models/prometheus-operator@6.0.0 @kubernetes-models/cert-manager@6.0.0
+
 .PHONY: chromium
 chromium:
 	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }
+	@fc-list :lang=hi 2> /dev/null | grep -q . || { apt-get -qq update && apt-get -qq install -y fontconfig fonts-noto-core; }
 
 lint: setup $(BUF)  ## Style, types, contracts and import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(addprefix -p ,$(PACKAGES))
+	@$(BIN)/mypy $(addprefix -p ,$(PACKAGES)) -p deploy.check -p deploy.monitoring -p deploy.autoscaling
 	@$(BIN)/python scripts/check_imports.py
 	@$(BIN)/python scripts/check_pins.py
 	@$(BIN)/python scripts/env_example.py --check
 	@$(BIN)/python deploy/images/check.py
+	@$(BIN)/python -m deploy.monitoring.check
 	@cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code && ../$(BUF) breaking --against released.binpb
 
 $(BUF):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,18 +23,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import members
-from jewelry_local.topology import PROCESSES, Process
+from jewelry_local.topology import STUDIO, WITH_SCREENS, Process
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = re.compile(r"^ARG PYTHON_IMAGE=(\S+@sha256:[0-9a-f]{64})$", re.MULTILINE)
 # What an image must not hold: hundreds of megabytes that its service never imports, or tools of the workshop.
 NEVER = {
-    **{process.name: {"torch", "transformers", "openvino", "playwright"} for process in PROCESSES},
+    **{process.name: {"torch", "transformers", "openvino", "playwright"} for process in WITH_SCREENS},
     "embedding": {"playwright", "boto3", "fastapi"},
     "analyzer": {"playwright", "openvino", "pymilvus"},
+    STUDIO.name: {"torch", "transformers", "openvino", "playwright", "grpcio", "pymilvus"},
 }
 TOOLS = {"pip", "uv", "pytest", "mypy", "ruff", "grpcio-tools"}
 READY_SECONDS = 120.0
+# Where those answer that speak HTTP; the others are asked over gRPC.
+HEALTH = {"gateway": "/healthz", STUDIO.name: "/_stcore/health"}
 
 
 def dockerfile(name: str) -> Path:
@@ -49,7 +51,6 @@ def static(process: Process) -> Iterator[str]:
     port = process.default_address.rpartition(":")[2]
     member = f"services/{process.name}"
     for line in (
-        f"EXPOSE {port} ",
         f"{process.address_variable}=0.0.0.0:{port}",
         f'ENTRYPOINT ["python", "-m", "{process.module}"]',
         f"deploy/images/install.sh {member}",
@@ -58,6 +59,8 @@ def static(process: Process) -> Iterator[str]:
     ):
         if line not in text:
             yield f"{process.name}: no line with {line!r}"
+    if not re.search(rf"^EXPOSE (\d+ )*{port}\b", text, re.MULTILINE):
+        yield f"{process.name}: does not expose {port}"
     for path in members.closure(member):
         if not any(f"COPY {parent} " in text for parent in (path, path.split("/")[0])):
             yield f"{process.name}: needs {path}, which is not copied"
@@ -65,18 +68,7 @@ def static(process: Process) -> Iterator[str]:
 
 def built(process: Process, folder: Path) -> Iterator[str]:
     """Sentences about what is wrong with a service's environment, built as its image does."""
-    source, app = folder / "src", folder / "app"
-    folders = ("deploy/images", "protos", "libs", f"services/{process.name}")
-    for item in ("constraints.txt", "overrides.txt", "scripts/protos.py", *folders):
-        target = source / item
-        target.parent.mkdir(parents=True, exist_ok=True)
-        ignored = shutil.ignore_patterns("tests", "bench", "__pycache__", "gen")
-        if (ROOT / item).is_dir():
-            shutil.copytree(ROOT / item, target, ignore=ignored)
-        else:
-            shutil.copy(ROOT / item, target)
-    command = ["deploy/images/install.sh", f"services/{process.name}", str(app)]
-    subprocess.run(command, cwd=source, check=True, env={**os.environ, "PYTHON": sys.executable})  # noqa: S603
+    app = members.environment(f"services/{process.name}", folder)
     python = app / "bin" / "python"
     code = "import importlib.metadata as m; print(*(d.metadata['Name'].lower() for d in m.distributions()))"
     listed = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)  # noqa: S603
@@ -99,8 +91,8 @@ def _starts(process: Process, python: Path, data: Path) -> float | None:
     clean = {"PATH": os.environ["PATH"], "DATA_DIR": str(data), process.address_variable: address}
     started = time.monotonic()
     running = subprocess.Popen([python, "-m", process.module], cwd=data, env=clean)  # noqa: S603
-    if process.name == "gateway":
-        code = f"import urllib.request as r; r.urlopen('http://{address}/healthz', timeout=3)"
+    if process.name in HEALTH:
+        code = f"import urllib.request as r; r.urlopen('http://{address}{HEALTH[process.name]}', timeout=3)"
         probe = [str(python), "-c", code]
     else:
         probe = [str(python), "-m", "servicekit.probe", address]
@@ -122,8 +114,8 @@ def main() -> int:
     parser.add_argument("--build", action="store_true")
     parser.add_argument("services", nargs="*", help="all unless named")
     options = parser.parse_args()
-    chosen = [process for process in PROCESSES if not options.services or process.name in options.services]
-    files = [dockerfile(name) for name in (*(process.name for process in PROCESSES), "scrapers")]
+    chosen = [process for process in WITH_SCREENS if not options.services or process.name in options.services]
+    files = [dockerfile(name) for name in (*(process.name for process in WITH_SCREENS), "scrapers")]
     bases = {match for path in files for match in BASE.findall(path.read_text(encoding="utf-8")) or ["no digest"]}
     problems = [f"one base for all images, not {', '.join(sorted(bases))}"] if len(bases) != 1 else []
     problems += [problem for process in chosen for problem in static(process)]

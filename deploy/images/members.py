@@ -6,7 +6,10 @@ Usage: python deploy/images/members.py [--needs PACKAGE] MEMBER    (--needs: sta
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -38,6 +41,22 @@ def closure(member: str) -> list[str]:
             found.add(path)
             todo.extend(paths[name] for name in requirements(path) if name in paths)
     return sorted(found)
+
+
+def environment(member: str, folder: Path) -> Path:
+    """Builds a member's environment in a folder, from what its image would see of the repository; gives its place."""
+    source, app = folder / "src", folder / "app"
+    for item in ("constraints.txt", "overrides.txt", "scripts/protos.py", "deploy/images", "protos", "libs", member):
+        target = source / item
+        target.parent.mkdir(parents=True, exist_ok=True)
+        ignored = shutil.ignore_patterns("tests", "bench", "__pycache__", "gen")
+        if (ROOT / item).is_dir():
+            shutil.copytree(ROOT / item, target, ignore=ignored)
+        else:
+            shutil.copy(ROOT / item, target)
+    command = ["deploy/images/install.sh", member, str(app)]
+    subprocess.run(command, cwd=source, check=True, env={**os.environ, "PYTHON": sys.executable})  # noqa: S603
+    return app
 
 
 def main() -> int:

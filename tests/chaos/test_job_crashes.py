@@ -14,7 +14,8 @@ import pytest
 from tests.chaos.jobs_rig import PAID, Gateway, Services, is_ended, kept, whole
 
 PRODUCTS = 200
-QUICK_ROUNDS = 3
+QUICK_PRODUCTS = 60
+QUICK_ROUNDS = 2
 SLOW_ROUNDS = int(os.environ.get("JOB_ROUNDS", "50"))
 # A round begins while there is time for it; fewer rounds than asked for are told.
 SLOW_SECONDS = float(os.environ.get("JOB_SECONDS", "450"))
@@ -33,20 +34,22 @@ async def gateway(tmp_path: Path, services: Services) -> AsyncIterator[Gateway]:
     await made.close()
 
 
-async def rounds(gateway: Gateway, services: Services, count: int, seconds: float, seed: int) -> tuple[int, int, int]:
+async def rounds(
+    gateway: Gateway, services: Services, products: int, count: int, seconds: float, seed: int
+) -> tuple[int, int, int]:
     """Kills in that many jobs, within that time; rounds done, calls kept at the kills, calls that were repeated."""
     chance = random.Random(seed)
     picture = gateway.picture()
     database = f"sqlite:///{gateway.folder}/data/gateway-workflows.db"
     await gateway.start()
     started = time.monotonic()
-    lasted, done, held, repeated = 5.0, 0, 0, 0
+    lasted, done, held, repeated = products / 40, 0, 0, 0
     for number in range(count):
         began = time.monotonic()
         if began - started > seconds:
             break
         name = f"R{number}"
-        job_id = await gateway.submit(picture, name, PRODUCTS)
+        job_id = await gateway.submit(picture, name, products)
         pause = chance.uniform(0, lasted)
         await asyncio.sleep(pause)
         gateway.kill()
@@ -58,12 +61,12 @@ async def rounds(gateway: Gateway, services: Services, count: int, seconds: floa
         again = time.monotonic()
         await gateway.until(job_id, is_ended)
         lasted = 0.7 * lasted + 0.3 * (killed - began + time.monotonic() - again)
-        await whole(gateway, services, job_id, name, PRODUCTS)
+        await whole(gateway, services, job_id, name, products)
         after = {one: services.calls[one[0], f"{name}-{one[1]:03d}"] for one in paid}
         assert after == before, f"round {number}, killed after {pause:.2f} s: a call that had finished was repeated"
-        calls = {sku: services.calls[rpc, sku] for rpc in PAID.values() for sku in _skus(name)}
+        calls = {sku: services.calls[rpc, sku] for rpc in PAID.values() for sku in _skus(name, products)}
         assert min(calls.values()) == 1
-        repeated += sum(services.calls[rpc, sku] - 1 for rpc in PAID.values() for sku in _skus(name))
+        repeated += sum(services.calls[rpc, sku] - 1 for rpc in PAID.values() for sku in _skus(name, products))
         held += len(paid)
         done += 1
     assert await gateway.terminate() == 0, gateway.log()
@@ -71,18 +74,18 @@ async def rounds(gateway: Gateway, services: Services, count: int, seconds: floa
 
 
 async def test_a_killed_gateway_goes_on(gateway: Gateway, services: Services) -> None:
-    done, held, repeated = await rounds(gateway, services, QUICK_ROUNDS, 600, random.randrange(10**6))
+    seed = random.randrange(10**6)
+    done, _, repeated = await rounds(gateway, services, QUICK_PRODUCTS, QUICK_ROUNDS, 600, seed)
     assert done == QUICK_ROUNDS
     # At most what was under way when it died: sixteen products at a time.
     assert repeated <= 16 * done
-    assert held + repeated >= 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_fifty_kills(gateway: Gateway, services: Services, capsys: pytest.CaptureFixture[str]) -> None:
     seed = random.randrange(10**6)
-    done, held, repeated = await rounds(gateway, services, SLOW_ROUNDS, SLOW_SECONDS, seed)
+    done, held, repeated = await rounds(gateway, services, PRODUCTS, SLOW_ROUNDS, SLOW_SECONDS, seed)
     with capsys.disabled():
         print(
             f"\n{done} of {SLOW_ROUNDS} rounds of {PRODUCTS} products, one kill -9 each (seed {seed}): all products "
@@ -106,5 +109,5 @@ async def test_sigterm_finishes_the_steps_under_way_and_repeats_none(gateway: Ga
     assert set(services.calls.values()) == {1}
 
 
-def _skus(name: str) -> list[str]:
-    return [f"{name}-{number:03d}" for number in range(PRODUCTS)]
+def _skus(name: str, products: int) -> list[str]:
+    return [f"{name}-{number:03d}" for number in range(products)]

@@ -8,11 +8,11 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from jewelry_local.topology import PROCESSES
+from jewelry_local.topology import WITH_SCREENS
 
-_COLORS = ("cyan", "magenta", "blue", "green", "yellow", "bright_cyan", "bright_magenta")
-_COLOR = {process.name: color for process, color in zip(PROCESSES, _COLORS, strict=True)}
-_WIDTH = max(len(process.name) for process in PROCESSES)
+_COLORS = ("cyan", "magenta", "blue", "green", "yellow", "bright_cyan", "bright_magenta", "bright_blue")
+_COLOR = {process.name: color for process, color in zip(WITH_SCREENS, _COLORS, strict=True)}
+_WIDTH = max(len(process.name) for process in WITH_SCREENS)
 
 
 class ScreenLog:

@@ -131,7 +131,7 @@ class Supervisor:
             self._log(child.process.name, line)
 
     async def _stop(self) -> None:
-        """SIGTERM to all, the gateway first; SIGKILL to what is left after STOP_SECONDS."""
+        """SIGTERM to all, the doors first; SIGKILL to what is left after STOP_SECONDS."""
         alive = [child for child in reversed(self._children.values()) if child.running.returncode is None]
         for child in alive:
             with contextlib.suppress(ProcessLookupError):

@@ -45,6 +45,10 @@ PROCESSES = (
     _process("gateway", 8000),
 )
 
+# The screens are for people: `make up` has them, the demo and the tests speak to the gateway.
+STUDIO = _process("studio", 8501)
+WITH_SCREENS = (*PROCESSES, STUDIO)
+
 
 def environment(**overrides: str) -> dict[str, str]:
     """The environment that every process gets: our own, and what shared cores need."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from jewelry_local.console import ScreenLog
 from jewelry_local.readiness import NotReady, wait_until_ready
 from jewelry_local.supervisor import GaveUp, Supervisor
-from jewelry_local.topology import PROCESSES, environment
+from jewelry_local.topology import PROCESSES, STUDIO, WITH_SCREENS, environment
 
 READY_SECONDS = 120.0
 
@@ -21,10 +21,12 @@ async def up() -> int:
     console = Console(highlight=False)
     log = ScreenLog(console)
     used = environment()
-    gateway = f"http://{PROCESSES[-1].address(used)}"
-    supervisor = Supervisor(PROCESSES, used, log)
+    gateway, studio = (f"http://{process.address(used)}" for process in (PROCESSES[-1], STUDIO))
+    # The screens go where the gateway is, wherever that was told to listen.
+    used.setdefault("GATEWAY_URL", gateway)
+    supervisor = Supervisor(WITH_SCREENS, used, log)
     running = asyncio.create_task(supervisor.run())
-    announcing = asyncio.create_task(_announce(gateway, log))
+    announcing = asyncio.create_task(_announce(gateway, studio, log))
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, running.cancel)
@@ -42,10 +44,11 @@ async def up() -> int:
     return 0
 
 
-async def _announce(gateway: str, log: ScreenLog) -> None:
+async def _announce(gateway: str, studio: str, log: ScreenLog) -> None:
     try:
         await wait_until_ready(gateway, seconds=READY_SECONDS)
     except NotReady as error:
         log("supervisor", str(error))
         return
-    log("supervisor", f"ready: {gateway}  (documentation: {gateway}/docs; Ctrl-C stops everything)")
+    log("supervisor", f"ready: {studio} is the studio; {gateway} the gateway (documentation: {gateway}/docs)")
+    log("supervisor", "Ctrl-C stops everything")

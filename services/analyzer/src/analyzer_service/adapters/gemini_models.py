@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 import time
+import weakref
+from collections.abc import Iterable
 
 from google.genai import types
+from opentelemetry.metrics import CallbackOptions, Observation
 
 from analyzer_service.adapters.gemini import GeminiConnection
 from analyzer_service.pricing import Models
-from servicekit import errors
+from servicekit import errors, telemetry
 
 logger = logging.getLogger(__name__)
 # A list that could not be fetched is asked for again after this time, when somebody wants to know.
@@ -31,6 +35,7 @@ class ModelWatch:
         self._asked_at = -_AGAIN_SECONDS
         self._problem = "the model list has not been read yet"
         self._retiring: dict[str, str] = {}
+        _watches.add(self)
 
     async def refresh(self) -> None:
         """Asks for the list unless it is known or was asked for a moment ago; logs what is wrong with the models."""
@@ -75,3 +80,23 @@ class ModelWatch:
         if self._retiring.get(model) != date:
             self._retiring[model] = date
             logger.warning("the provider ends the model %s on %s", model, date)
+
+    def days_left(self, today: datetime.date) -> dict[str, int]:
+        """Days until the provider ends a model in use; models without an announced end are left out."""
+        ends = {model: self.ends(model) for model in self._models}
+        return {model: (datetime.date.fromisoformat(date) - today).days for model, date in ends.items() if date}
+
+
+_watches: weakref.WeakSet[ModelWatch] = weakref.WeakSet()
+
+
+def _days_left(options: CallbackOptions) -> Iterable[Observation]:
+    today = datetime.datetime.now(datetime.UTC).date()
+    for watch in list(_watches):
+        for model, days in watch.days_left(today).items():
+            yield Observation(days, {"model": model})
+
+
+telemetry.meter("jewelry.analyzer").create_observable_gauge(
+    "jewelry_model_days_left", [_days_left], description="Days until the provider ends a configured model."
+)

@@ -18,7 +18,7 @@ REFRESH_SECONDS = 12 * 3600.0
 AGAIN_SECONDS = 60.0
 
 _days_left = telemetry.meter("jewelry.copywriter").create_gauge(
-    "jewelry_model_days_left", unit="d", description="Days until the provider ends a configured model."
+    "jewelry_model_days_left", description="Days until the provider ends a configured model."
 )
 
 

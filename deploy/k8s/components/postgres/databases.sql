@@ -1,0 +1,2 @@
+-- `gateway` is made by the image itself.
+CREATE DATABASE copywriter;
