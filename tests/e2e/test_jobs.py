@@ -1,4 +1,4 @@
-"""Jobs over REST, embedded: asked for, watched, reviewed, exported again, varied."""
+"""Jobs over REST, embedded: estimated, repeated, resumed, varied. Their rows of the contract are in test_rest_rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 from tests.system import photo, upload
 
-ASYNC = {"Prefer": "respond-async"}
 SKUS = ("ALY-EAR-002", "ALY-EAR-004", "ALY-EAR-007")
 
 
@@ -33,31 +32,6 @@ def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
 def cells(client: httpx.Client, url: str) -> list[list[Any]]:
     book = openpyxl.load_workbook(io.BytesIO(client.get(url).content))
     return [list(row) for sheet in book.worksheets for row in sheet.iter_rows(values_only=True)]
-
-
-def test_a_job_from_202_to_a_second_workbook(client: httpx.Client, order: dict[str, Any]) -> None:
-    answer = client.post("/catalog-ai", json=order, headers=ASYNC)
-    assert answer.status_code == 202
-    job_id = answer.json()["id"]
-    assert answer.headers["location"] == f"/jobs/{job_id}"
-    # The stream ends with the job.
-    events = client.get(f"/jobs/{job_id}/events").text
-    assert events.count("event: item\n") == 3
-    assert events.rstrip().split("\n\n")[-1].startswith("id: 4\nevent: end\n")
-    job = ended(client, job_id)
-    assert (job["status"], job["done"], job["failed"]) == ("succeeded", 3, 0)
-    assert [row["sku"] for row in job["results"]] == list(SKUS)
-    assert job_id in {one["id"] for one in client.get("/jobs").json()["jobs"]}
-    review = client.get(f"/jobs/{job_id}/review").json()["items"]
-    first = next(item for item in review if item["sku"] == SKUS[0])
-    assert first["fields"], "the local analyzer leaves fields to people"
-    edited = client.patch(f"/jobs/{job_id}/items/{SKUS[0]}", json={"title": "Chosen by a person"})
-    assert edited.json()["name"] == "Chosen by a person"
-    again = client.post(f"/jobs/{job_id}/export").json()
-    assert again["excel_file_url"] != job["excel_file_url"]
-    assert any("Chosen by a person" in row for row in cells(client, again["excel_file_url"]))
-    assert client.post(f"/jobs/{job_id}/cancel").json()["status"] == "succeeded"
-    assert client.post(f"/jobs/{job_id}/resume").json()["attempt"] == 1
 
 
 def test_a_dry_run_costs_nothing_here(client: httpx.Client, order: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Every row of the REST contract that is no job, embedded and against emulated providers and object store."""
+"""Every row of the REST contract, embedded and against emulated providers and object store."""
 
 from __future__ import annotations
 
@@ -238,6 +238,64 @@ def test_templates(rest: httpx.Client) -> None:
     assert body["template_id"] in [one["template_id"] for one in mine]
     bad = rest.post("/templates", files={"file": ("x.xlsx", b"no workbook")}, data={"marketplace_type": "mee_ear"})
     assert 400 <= bad.status_code < 500
+
+
+SKUS = ("ALY-EAR-002", "ALY-EAR-004")
+
+
+def test_a_job_from_202_to_a_second_workbook(rest: httpx.Client, world: tuple[str, System]) -> None:
+    urls = [built(upload(rest, photo(sku).read_bytes(), f"{sku}.jpg")).json()["s3_url"] for sku in SKUS]
+    missing = urls[0].rsplit("/", 1)[0] + "/nobody-stored-this.jpg"
+    order = {"image_urls": [*urls, missing], "skuids": [*SKUS, "GONE-1"], "marketplace_type": "ama_ear"}
+    answer = rest.post("/catalog-ai", json=order, headers={"Prefer": "respond-async"})
+    assert answer.status_code == 202, answer.text
+    job_id = answer.json()["id"]
+    assert answer.headers["location"] == f"/jobs/{job_id}"
+    # The stream ends with the job.
+    events = built(rest.get(f"/jobs/{job_id}/events")).text
+    assert events.count("event: item\n") == 3
+    assert events.rstrip().split("\n\n")[-1].startswith("id: 4\nevent: end\n")
+    job = built(rest.get(f"/jobs/{job_id}/")).json()
+    assert (job["status"], job["succeeded"], job["failed"]) == ("partial", 2, 1)
+    assert [row["sku"] for row in job["results"]] == order["skuids"]
+    assert job["results"][2]["error"]
+    assert (job["cost"]["calls"] > 0) is (world[0] == "emulated")
+    assert job_id in {one["id"] for one in built(rest.get("/jobs")).json()["jobs"]}
+    reviewed = built(rest.get(f"/jobs/{job_id}/review")).json()["items"]
+    if world[0] == "embedded":
+        assert next(item for item in reviewed if item["sku"] == SKUS[0])["fields"], "much is left to people"
+    edited = built(rest.patch(f"/jobs/{job_id}/items/{SKUS[0]}", json={"title": "Chosen by a person"}))
+    assert edited.json()["name"] == "Chosen by a person"
+    again = built(rest.post(f"/jobs/{job_id}/export")).json()
+    assert again["excel_file_url"] != job["excel_file_url"]
+    assert any("Chosen by a person" in row for row in cells(again["excel_file_url"]))
+    # What has ended cannot be cancelled, and only what failed is done again.
+    assert built(rest.post(f"/jobs/{job_id}/cancel")).json()["status"] == "partial"
+    assert rest.post(f"/jobs/{job_id}/resume").is_success
+    assert built(rest.get(f"/jobs/{job_id}/events")).text.rstrip().split("\n\n")[-1].split("\n")[1] == "event: end"
+    resumed = built(rest.get(f"/jobs/{job_id}")).json()
+    assert (resumed["attempt"], resumed["status"], resumed["succeeded"]) == (2, "partial", 2)
+    assert resumed["cost"]["calls"] == job["cost"]["calls"]
+
+
+def test_variations_in_one_workbook(rest: httpx.Client) -> None:
+    url = built(upload(rest, photo("ALY-BRA-010").read_bytes(), "bangle.jpg")).json()["s3_url"]
+    asked = {
+        "image_urls": [url] * 2,
+        "skuids": ["ROW-GOLD", "ROW-SILVER"],
+        "marketplace_type": "ama_bra",
+        "number_of_grps": 1,
+        "group_sizes": [2],
+        "variations_category": ["color"],
+    }
+    body = built(rest.post("/catalog_ai_variations", json=asked)).json()
+    written = [cell for row in cells(body["excel_file_url"]) for cell in row if isinstance(cell, str)]
+    assert {"ROW-GOLD", "ROW-SILVER", "Parent"} <= set(written)
+
+
+def cells(url: str) -> list[list[Any]]:
+    book = openpyxl.load_workbook(io.BytesIO(httpx.get(url, trust_env=False).content))
+    return [list(row) for sheet in book.worksheets for row in sheet.iter_rows(values_only=True)]
 
 
 def test_clear_excel_file(rest: httpx.Client) -> None:

@@ -188,6 +188,25 @@ async def test_what_else_there_is(api: Gateway) -> None:
     assert "idempotency-key" in api.asked[4].headers
 
 
+async def test_what_is_looked_at(api: Gateway) -> None:
+    api.script["POST /image-search"] = {"similar_images": []}
+    api.script["POST /mark_distinct"] = {"distinct": True}
+    api.script["GET /thresholds"] = {"duplicate_distance": 5}
+    api.script["POST /collection_counts"] = {"passing": 3}
+    api.script["GET /system"] = {"costs": []}
+    async with Client(api.url) as client:
+        await client.search_text("gold hoops", top_k=3)
+        assert await client.mark_distinct("a", "b") == {"distinct": True}
+        assert await client.thresholds() == {"duplicate_distance": 5}
+        assert await client.collection_counts(category="earrings") == {"passing": 3}
+        assert await client.system(days=7) == {"costs": []}
+    search, mark, _, counts, system = api.asked
+    assert (search.json["text"], search.json["top_k"]) == ("gold hoops", 3)
+    assert mark.json == {"s3_url": "a", "other_s3_url": "b", "revoke": False}
+    assert counts.json == {"category": "earrings"}
+    assert system.query == "days=7"
+
+
 async def test_downloads_give_the_key_to_the_gateway_only(api: Gateway, tmp_path: Path) -> None:
     api.script["GET /files/b/x.xlsx"] = (200, b"PK", {})
     async with Client(api.url, "k3y") as client:

@@ -250,6 +250,7 @@ def _rare_scripts() -> dict[str, dict[str, Any]]:
             "GenerateVariations": an.GenerateVariationsResponse(pictures=[an.GeneratedPicture(prompt_index=0)]),
         },
         "copywriter": {"GenerateImages": cw.GenerateImagesResponse(images=[cw.GeneratedImage(prompt_index=0)])},
+        "vision-index": {"MarkDistinct": vision_index_pb2.MarkDistinctResponse()},
         "exporter": {
             "RegisterTemplate": ex.RegisterTemplateResponse(template=made),
             "ListTemplates": ex.ListTemplatesResponse(templates=[made]),

@@ -6,6 +6,7 @@ import asyncio
 import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,18 @@ async def test_a_job_that_nobody_works_on_is_begun_again(store: JobStore) -> Non
     assert (again.attempt, again.status, again.counts.succeeded) == (2, "queued", 1)
     assert (await store.reopen(job.id, 1)).attempt == 2
     assert await store.begin(job.id, 2) == [0, 2]
+
+
+async def test_costs_are_summed_by_indian_day_and_code(store: JobStore) -> None:
+    # 2026-11-22 18:29:59 UTC is the last second of the 22nd in India, 18:30:00 the first of the 23rd.
+    midnight = 1_795_372_200.0
+    job = await begun(store, 4)
+    for position, finished in enumerate((midnight - 1, midnight, midnight + 86_399)):
+        assert await store.begin_item(job.id, 1, position) == "go"
+        await store.finish_item(job.id, 1, replace(good(position), finished=finished), "{}")
+    day = int(midnight + 19_800) // 86_400
+    both = await store.costs(midnight - 86_400)
+    assert [(one.day, one.code, one.products) for one in both] == [(day - 1, "ama_ear", 1), (day, "ama_ear", 2)]
+    assert both[1].cost == Cost(4, 400, 40, 4 * MICROS)
+    assert await store.costs(midnight) == both[1:]
+    assert await store.costs(midnight + 86_400) == []

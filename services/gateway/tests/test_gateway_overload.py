@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from gateway_service import masking, rates, serving
+from gateway_service import admission, masking, problems, rates, serving
 from gateway_service.app import create_app
 
 LONG = 20.0
@@ -230,6 +230,65 @@ async def test_slow_senders_keep_nobody_from_work(system, jpeg) -> None:
                 assert (await http.post("/image-search", files={"file": ("a.jpg", jpeg)})).status_code == 200
         for writer in writers:
             writer.close()
+
+
+async def test_who_comes_when_all_places_are_taken_is_refused_by_the_head_alone(system, jpeg) -> None:
+    go, waiting = asyncio.Event(), asyncio.Event()
+    reply = system["vision-index"].script["Search"]
+
+    async def held(_: object) -> Any:
+        waiting.set()
+        await go.wait()
+        return reply
+
+    system["vision-index"].script["Search"] = held
+    head = b"POST /image-search HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 200000\r\n"
+    async with serving_gateway(system, gateway_max_in_flight=1) as port, client_of(port) as http:
+        raw = {"content": jpeg, "headers": {"Content-Type": "image/jpeg"}}
+        first = asyncio.create_task(http.post("/image-search", **raw))
+        await asyncio.wait_for(waiting.wait(), LONG)
+        async with connection(port) as (reader, writer):
+            writer.write(head + b"\r\n")
+            answer = await asyncio.wait_for(reader.readuntil(b"}"), LONG)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: 1\r\n" in answer
+            assert b"connection: close\r\n" in answer
+            assert problem_of(answer)["code"] == "OVERLOADED"
+            # Who sends its body all the same can, and reads the end.
+            for _ in range(4):
+                writer.write(b"x" * 50_000)
+                await writer.drain()
+            assert await read_all(reader) == b""
+        async with connection(port) as (reader, writer):
+            writer.write(head + b"Expect: 100-continue\r\n\r\n")
+            assert problem_of(await read_all(reader))["code"] == "OVERLOADED"
+        # Who needs no place is let in.
+        assert (await http.get("/healthz")).status_code == 200
+        go.set()
+        assert (await first).status_code == 200
+        assert (await http.post("/image-search", **raw)).status_code == 200
+    assert len(system["vision-index"].calls["Search"]) == 2
+
+
+def test_a_body_that_comes_has_a_place_and_gives_it_back_when_it_stays_out() -> None:
+    clock = Clock()
+    room = admission.Room(2, 1_000_000, clock)
+    slow, quick, small = (admission.Arrival(room) for _ in range(3))
+    for _ in range(100):
+        slow.add(1)
+    assert not room.full
+    quick.add(200_000)
+    quick.add(200_000)
+    small.count()
+    assert room.full
+    room.take(small)
+    clock.now += 10
+    assert not room.full
+    room.take(quick)
+    with pytest.raises(problems.HttpProblem):
+        room.take(slow)
+    room.give_back(2, 0)
+    assert not room.full
 
 
 async def test_bodies_together_are_bounded(system, jpeg) -> None:

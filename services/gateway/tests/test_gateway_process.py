@@ -90,8 +90,30 @@ async def test_it_starts_alone_recovers_and_stops_cleanly(system, tmp_path, jpeg
                 await asyncio.sleep(0.05)
         go.set()
         assert (await last).status_code == 200
-        assert await asyncio.wait_for(gateway.wait(), 20) == 0
+        # Reads on while it waits: what it says must not fill the pipe.
+        _, said = await asyncio.wait_for(gateway.communicate(), 30)
+        assert gateway.returncode == 0
         await index.stop(1)
+    assert b"Traceback" not in said, said.decode()
+    assert b"cannot schedule" not in said
+
+
+async def test_it_stops_cleanly_whenever_it_is_told_to(tmp_path) -> None:
+    """Also while it looks after jobs, which it does first when it has just started."""
+    gone = {
+        f"{name}_ADDR": "127.0.0.1:1"
+        for name in ("EMBEDDING", "VISION_INDEX", "ANALYZER", "COPYWRITER", "EXPORTER", "SEMANTIC")
+    }
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    variables = {"GATEWAY_ADDR": f"127.0.0.1:{port}", "JOBS_POLL_SECONDS": "0.01", **gone}
+    async with process(tmp_path, **variables) as gateway, httpx.AsyncClient(base_url=base, timeout=20) as http:
+        await _until_alive(http)
+        gateway.send_signal(signal.SIGTERM)
+        _, said = await asyncio.wait_for(gateway.communicate(), 30)
+    assert gateway.returncode == 0
+    assert b"Traceback" not in said, said.decode()
+    assert b"cannot schedule" not in said
 
 
 async def _until_alive(http: httpx.AsyncClient) -> None:

@@ -16,11 +16,10 @@ import httpx
 from httpx_sse import EventSource, SSEError
 
 from jewelry_client import jobs
-from jewelry_client.errors import ApiError, ConnectionFailed, from_response, retry_after
+from jewelry_client.errors import ConnectionFailed, from_response, retry_after
 from jewelry_client.jobs import Event, Job
+from jewelry_client.overview import Answer, Overview, object_of
 from jewelry_client.settings import ClientSettings
-
-Answer = dict[str, Any]
 
 # A full gateway, or one that restarts, is asked again as often as this, and for no longer in all than this; seconds.
 TRIES = 5
@@ -43,7 +42,7 @@ class File:
         return cls(path.read_bytes(), path.name)
 
 
-class Client:
+class Client(Overview):
     """An asynchronous client; use it as `async with Client(url, key) as client`.
 
     Raises from every method:
@@ -152,7 +151,7 @@ class Client:
         path = "/catalog-ai" if variations is None else "/catalog_ai_variations"
         headers = {} if wait else {"Prefer": "respond-async"}
         response = await self._send(path, json=body, headers=headers, once=True)
-        answer = _object(response)
+        answer = object_of(response)
         if response.status_code != httpx.codes.ACCEPTED:
             return jobs.from_answer(answer)
         return jobs.job({"id": response.headers.get("location", "").rstrip("/").rpartition("/")[2], **answer})
@@ -163,9 +162,9 @@ class Client:
         entries = listed.get("jobs", []) if isinstance(listed, dict) else listed
         return [jobs.job(entry) for entry in entries]
 
-    async def job(self, job_id: str) -> Job:
-        """The state of a job, with results where it has them."""
-        return jobs.job(_object(await self._get(f"/jobs/{job_id}")))
+    async def job(self, job_id: str, *, results: bool = True) -> Job:
+        """The state of a job and its products; those that have ended in full, unless `results` is false."""
+        return jobs.job(object_of(await self._get(f"/jobs/{job_id}", None if results else {"results": "false"})))
 
     async def cancel(self, job_id: str) -> Job:
         """Stops a job; what is finished stays."""
@@ -177,12 +176,12 @@ class Client:
 
     async def review(self, job_id: str) -> Answer:
         """Fields that a person should look at."""
-        return _object(await self._get(f"/jobs/{job_id}/review"))
+        return object_of(await self._get(f"/jobs/{job_id}/review"))
 
-    async def correct(self, job_id: str, sku: str, fields: Mapping[str, Any]) -> Answer:
-        """A person's values for a product of a job."""
+    async def correct(self, job_id: str, sku: str, fields: Mapping[str, Any], **copy: Any) -> Answer:
+        """A person's values for a product of a job; `copy`: title, bullet_points, description."""
         path = f"/jobs/{job_id}/items/{quote(sku, safe='')}"
-        return _object(await self._send(path, json={"fields": dict(fields)}, method="PATCH"))
+        return object_of(await self._send(path, json={"fields": dict(fields), **copy}, method="PATCH"))
 
     async def export(self, job_id: str) -> Answer:
         """Writes the workbook of a job again; asks no model."""
@@ -256,12 +255,12 @@ class Client:
     async def templates(self, *, marketplace_type: str = "", website: str = "") -> list[Answer]:
         """Templates, newest first, built-in ones included."""
         query = _without_empty({"marketplace_type": marketplace_type, "website": website})
-        found = _object(await self._get("/templates", query))["templates"]
+        found = object_of(await self._get("/templates", query))["templates"]
         return [dict(one) for one in found]
 
     async def template(self, template_id: str) -> Answer:
         """One template with its columns."""
-        return _object(await self._get(f"/templates/{template_id}"))
+        return object_of(await self._get(f"/templates/{template_id}"))
 
     async def register_template(self, workbook: File, marketplace_type: str, *, website: str = "") -> Answer:
         """Takes a seller's own workbook: `template_id`, `columns`, `required`, `warnings`."""
@@ -274,7 +273,7 @@ class Client:
         """A bill as a table: `table`, `extracted_data`, `extras`, `checks`."""
         files = [("image", (page.name, page.content, page.content_type)) for page in pages]
         response = await self._send("/process-image-and-prompt", files=files, data=_without_empty({"prompt": prompt}))
-        return _object(response)
+        return object_of(response)
 
     async def refine(
         self, data: Sequence[Mapping[str, Any]], *, columns: Sequence[str] = (), manual: str = ""
@@ -291,7 +290,7 @@ class Client:
     async def ready(self) -> Answer:
         """State of every service, whether all are ready or not."""
         response = await self._get("/readyz", fine=(503,))
-        return _object(response)
+        return object_of(response)
 
     async def download(self, url: str, to: Path) -> Path:
         """Writes what is at an address that the gateway gave out to a file; gives its path."""
@@ -316,11 +315,11 @@ class Client:
         return await self._send(path, method="GET", params=query, fine=fine)
 
     async def _send_json(self, path: str, body: Mapping[str, Any], *, once: bool = False) -> Answer:
-        return _object(await self._send(path, json=dict(body), once=once))
+        return object_of(await self._send(path, json=dict(body), once=once))
 
     async def _send_file(self, path: str, file: File, form: Mapping[str, Any]) -> Answer:
         sent = {"file": (file.name, file.content, file.content_type)}
-        return _object(await self._send(path, files=sent, data=dict(form)))
+        return object_of(await self._send(path, files=sent, data=dict(form)))
 
     async def _send(
         self, path: str, *, method: str = "POST", once: bool = False, fine: Sequence[int] = (), **sent: Any
@@ -366,16 +365,6 @@ def _form(website: str, check_duplicate: bool, **fields: Any) -> dict[str, Any]:
 
 def _without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in ("", None) and value != {}}
-
-
-def _object(response: httpx.Response) -> Answer:
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise ApiError(response.status_code, "ANSWER_UNREADABLE", "the answer is no JSON object; is this the gateway?")
-    return body
 
 
 def _data(text: str) -> dict[str, Any]:

@@ -13,13 +13,16 @@ from gateway_service.routers import (
     captions,
     catalogue,
     collections,
+    counts,
     deletion,
     files,
     health,
     jobs,
     mockups,
     search,
+    system,
     templates,
+    thresholds,
 )
 from gateway_service.settings import Settings
 from servicekit import images
@@ -52,9 +55,11 @@ def create_app(settings: Settings, clients: Clients, *, durable: bool = False) -
     )
     app.state.settings = settings
     app.state.clients = clients
+    app.state.room = admission.Room(settings.gateway_max_in_flight, settings.gateway_max_held_bytes)
     app.state.readiness = Readiness(clients.services)
     app.state.desk = wiring.build(settings, clients, durable=durable)
-    for capability in (captions, catalogue, search, deletion, collections, bills, mockups, templates, jobs, health):
+    pictures = (captions, catalogue, search, thresholds, deletion)
+    for capability in (*pictures, collections, counts, bills, mockups, templates, jobs, health, system):
         app.include_router(capability.router)
     if clients.store.embedded:
         app.include_router(files.router)
@@ -77,10 +82,9 @@ def _add_middleware(app: FastAPI, settings: Settings, desk: wiring.Desk) -> None
     )
     app.add_middleware(
         admission.Limits,
+        room=app.state.room,
         json_bytes=settings.gateway_max_json_bytes,
         upload_bytes=images.MAX_BYTES,
-        in_flight=settings.gateway_max_in_flight,
-        held_bytes=settings.gateway_max_held_bytes,
         seconds=settings.gateway_body_seconds,
     )
     if settings.gateway_cors_origins:

@@ -26,6 +26,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_PARTS = 64
 MAX_FIELD_BYTES = 64 * 1024
+_PIECE_BYTES = 4 * 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -173,9 +174,17 @@ class _MultipartReader:
             raise _broken("its boundary is not usable") from None
 
     async def read(self, chunks: AsyncIterator[bytes]) -> None:
+        # The parser works through each piece in Python: a picture in one is a third of the work of one in 64 KiB.
+        pieces: list[bytes] = []
+        size = 0
         try:
             async for chunk in chunks:
-                self._parser.write(chunk)
+                pieces.append(chunk)
+                size += len(chunk)
+                if size >= _PIECE_BYTES:
+                    self._parser.write(b"".join(pieces))
+                    pieces, size = [], 0
+            self._parser.write(b"".join(pieces))
             self._parser.finalize()
         except FormParserError:
             raise _broken("a part is not as RFC 7578 wants it") from None

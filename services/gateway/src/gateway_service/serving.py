@@ -14,11 +14,12 @@ import secrets
 from typing import Any, ClassVar
 
 import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.protocols.http.flow_control import service_unavailable
+from fastapi import FastAPI
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway_service import problems
+from gateway_service.admission import BUSY, LINGER_BYTES, LINGER_SECONDS, Arrival, Room
 from gateway_service.middleware import SECURITY_HEADERS
 from gateway_service.settings import Settings
 
@@ -30,9 +31,13 @@ LEAST_READ_RATE = 1024
 LOOK_SECONDS = 10.0
 
 
-def config(settings: Settings, app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+def config(settings: Settings, app: FastAPI, host: str, port: int) -> uvicorn.Config:
     """Configuration of the server for an application."""
-    bounds = {"head_seconds": settings.gateway_head_seconds, "body_seconds": settings.gateway_body_seconds}
+    bounds = {
+        "room": app.state.room,
+        "head_seconds": settings.gateway_head_seconds,
+        "body_seconds": settings.gateway_body_seconds,
+    }
     return uvicorn.Config(
         app,
         host=host,
@@ -65,8 +70,12 @@ def allow_connections(wanted: int) -> None:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's own, with deadlines for both directions."""
+    """uvicorn's own, with deadlines for both directions, that turns away by the head whoever there is no room for.
 
+    To refuse in the application costs some milliseconds of it for each, when there are none to spare.
+    """
+
+    room: ClassVar[Room]
     head_seconds: ClassVar[float] = 10.0
     body_seconds: ClassVar[float] = 60.0
 
@@ -77,6 +86,10 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_body = False
         self._unread = 0
+        self._arrival: Arrival | None = None
+        self._turned_away = False
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """Gives the first request its deadline."""
@@ -89,10 +102,15 @@ class Protocol(HttpToolsProtocol):
         self._head_timer = None
         _cancel(self._read_timer)
         self._read_timer = None
+        _cancel(self._linger_timer)
+        self._linger_timer = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Counts a head while it arrives, and gives a deadline to whatever comes where no answer is pending."""
+        if self._turned_away:
+            self._discard(len(data))
+            return
         if self._head_timer is None and self._is_idle:
             self._await_head()
         if not self._in_body:
@@ -109,11 +127,42 @@ class Protocol(HttpToolsProtocol):
         self._head_timer = None
         self._head_bytes = 0
         self._in_body = True
-        super().on_headers_complete()
+        if self._turned_away:
+            return
+        if not self._has_body:
+            super().on_headers_complete()
+        elif self._is_idle and self.room.full:
+            self._turn_away()
+        else:
+            self._arrival = self.scope["jewelry.arrival"] = Arrival(self.room)  # type: ignore[typeddict-unknown-key]
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """More of the body is there."""
+        if self._turned_away:
+            self._discarded += len(body)
+            return
+        if self._arrival is not None:
+            self._arrival.add(len(body))
+        if self.cycle.body:
+            super().on_body(body)
+            return
+        # As the first piece for a reader: taken as it is, where uvicorn copies it into a buffer and out again.
+        super().on_body(b"")
+        if not self.cycle.response_complete:
+            self.cycle.body = body  # type: ignore[assignment]
+            if len(body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         """The body is there."""
         self._in_body = False
+        if self._turned_away:
+            self.transport.close()
+            return
+        if self._arrival is not None:
+            self._arrival.count()
+            self._arrival = None
         super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -141,6 +190,29 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         super()._start_asgi_task(cycle, _overloaded if app is service_unavailable else app)
+
+    @property
+    def _has_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in self.scope["headers"]
+        )
+
+    def _turn_away(self) -> None:
+        """Refuses, and ends the connection when the body was sent: ended before, the answer would be lost with it."""
+        self._turned_away = True
+        self.transport.write(_bare(503, "OVERLOADED", BUSY, retry_after=1))
+        if self.expect_100_continue:
+            self.transport.close()
+        else:
+            self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        length = dict(self.scope["headers"]).get(b"content-length", b"")
+        announced = int(length) if length.isdigit() else LINGER_BYTES
+        if self._discarded >= min(announced, LINGER_BYTES):
+            self.transport.close()
 
     @property
     def _is_idle(self) -> bool:
@@ -173,7 +245,7 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def _bare(status: int, code: str, sentence: str) -> bytes:
+def _bare(status: int, code: str, sentence: str, *, retry_after: int | None = None) -> bytes:
     """A problem as it goes over the wire, with the headers that the application would give it."""
     request_id = secrets.token_hex(8)
     body = json.dumps({**problems.members(status, code, sentence), "request_id": request_id}).encode()
@@ -182,6 +254,7 @@ def _bare(status: int, code: str, sentence: str) -> bytes:
         "content-length": str(len(body)),
         "connection": "close",
         "x-request-id": request_id,
+        **({} if retry_after is None else {"retry-after": str(retry_after)}),
         **SECURITY_HEADERS,
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

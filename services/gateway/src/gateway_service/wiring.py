@@ -46,8 +46,10 @@ class Desk:
 
     async def close(self) -> None:
         """Stops within the drain; open jobs go on in another process."""
+        # The keeper uses the engine, and others may take over only when that has ended.
+        await self.keeper.stop()
         await self.jobs.close()
-        await self.keeper.close()
+        await self.keeper.leave()
         await self.database.close()
 
 

@@ -10,7 +10,7 @@ from jewelry.analyzer.v1 import analyzer_pb2_grpc
 
 from gateway_service.adapters.fields import decode_fields, encode_pictures
 from gateway_service.adapters.remote import Remote, adapter, cost, enum_word
-from gateway_service.model import About, Analysis, Caption, MadePicture, MadePictures, Picture, ProductTask
+from gateway_service.model import About, Analysis, Caption, KeyGroup, MadePicture, MadePictures, Picture, ProductTask
 from gateway_service.tables import Bill, Cell, Check, NamedValue, Refined, Table
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["AnalyzerService"]
@@ -106,6 +106,21 @@ class Analyzer(Remote):
             for one in answer.pictures
         )
         return MadePictures(made, "", adapter(answer.adapter), cost(answer.cost))
+
+    async def key_pool(self, timeout: float) -> tuple[KeyGroup, ...]:
+        """State of the groups of keys; empty without keys."""
+        answer = await self._ask(self._stub.GetProviders, pb.GetProvidersRequest(), timeout)
+        return tuple(
+            KeyGroup(
+                label=group.label,
+                keys=group.keys,
+                refused=group.quarantined,
+                used=group.used,
+                parked=group.parked,
+                wait=group.wait.ToTimedelta().total_seconds() if group.HasField("wait") else 0.0,
+            )
+            for group in answer.groups
+        )
 
     async def about(self, timeout: float) -> About:
         """Who answers, and the model that reads pictures."""

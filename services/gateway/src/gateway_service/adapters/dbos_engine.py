@@ -12,15 +12,18 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import opentelemetry.context
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from opentelemetry import propagate, trace
 
 from gateway_service.adapters.database import postgres_url
 from gateway_service.jobs.ports import Tasks
+from servicekit import telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ QUEUE = "products"
 THREADS = 40
 PENDING = "PENDING"
 _OPEN = (PENDING, "ENQUEUED", "DELAYED")
+
+_tracer = telemetry.tracer("jewelry.gateway")
 
 
 class DbosEngine:
@@ -116,22 +121,32 @@ class DbosEngine:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        # DBOS made its own threads the loop's, and takes them along.
+        # DBOS made its own threads the loop's, and takes them along: nobody may be given them from here on.
         threads = ThreadPoolExecutor(thread_name_prefix="gateway")
-        await asyncio.get_running_loop().run_in_executor(threads, lambda: DBOS.destroy(destroy_registry=True))
         asyncio.get_running_loop().set_default_executor(threads)
+        await asyncio.get_running_loop().run_in_executor(threads, lambda: DBOS.destroy(destroy_registry=True))
 
     # -- for the workflows ---------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """Around the body of each workflow: at the end of the process they are cancelled, and go on in the next."""
+    def entered(self, name: str, caused_by: Mapping[str, str] | None) -> Iterator[None]:
+        """Around the body of each workflow: at the end of the process they are cancelled, and go on in the next.
+
+        Args:
+            name: The workflow's.
+            caused_by: The trace that started it, as `_trace` gives it: kept with the workflow, so that one that goes on
+                in another process, or waited in the queue, belongs to the request that asked for it.
+        """
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
+        # Of its own context alone: what DBOS has made current belongs to whoever took the workflow from the queue.
+        token = opentelemetry.context.attach(propagate.extract(caused_by or {}, opentelemetry.context.Context()))
         try:
-            yield
+            with _tracer.start_as_current_span(f"job {name}", kind=trace.SpanKind.CONSUMER, record_exception=False):
+                yield
         finally:
+            opentelemetry.context.detach(token)
             self._running.discard(task)
 
     async def keep(self, name: str, step: Callable[[], Awaitable[str]]) -> str:
@@ -173,6 +188,17 @@ class DbosEngine:
         return {**config, "system_database_url": f"sqlite:///{file.absolute()}"}
 
 
+# Optional: workflows that an earlier release left have none.
+_Trace = Mapping[str, str] | None
+
+
+def _trace() -> dict[str, str]:
+    """The current trace as headers."""
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    return headers
+
+
 class _Workflows:
     """The workflows as DBOS knows them, and what a running one may ask for."""
 
@@ -180,23 +206,23 @@ class _Workflows:
         self._engine = engine
 
         @DBOS.workflow(name="job")
-        async def start(job_id: str, attempt: int) -> None:
-            with engine.entered():
+        async def start(job_id: str, attempt: int, caused_by: _Trace = None) -> None:
+            with engine.entered("job", caused_by):
                 await tasks.start(self, job_id, attempt)
 
         @DBOS.workflow(name="product")
-        async def product(job_id: str, attempt: int, position: int) -> None:
-            with engine.entered():
+        async def product(job_id: str, attempt: int, position: int, caused_by: _Trace = None) -> None:
+            with engine.entered("product", caused_by):
                 await tasks.product(self, job_id, attempt, position)
 
         @DBOS.workflow(name="finish")
-        async def finish(job_id: str, attempt: int) -> None:
-            with engine.entered():
+        async def finish(job_id: str, attempt: int, caused_by: _Trace = None) -> None:
+            with engine.entered("finish", caused_by):
                 await tasks.finish(self, job_id, attempt)
 
         @DBOS.workflow(name="notify")
-        async def notify(job_id: str, attempt: int) -> None:
-            with engine.entered():
+        async def notify(job_id: str, attempt: int, caused_by: _Trace = None) -> None:
+            with engine.entered("notify", caused_by):
                 await tasks.notify(self, job_id, attempt)
 
         self._start, self._product, self._finish, self._notify = start, product, finish, notify
@@ -211,7 +237,7 @@ class _Workflows:
         assert queue is not None
         for position in positions:
             with SetWorkflowID(f"{job_id}:{attempt}:{position}"), SetEnqueueOptions(queue_partition_key=job_id):
-                await queue.enqueue_async(self._product, job_id, attempt, position)
+                await queue.enqueue_async(self._product, job_id, attempt, position, _trace())
 
     async def finish(self, job_id: str, attempt: int) -> None:
         """Starts the finish of an attempt, once."""
@@ -232,4 +258,4 @@ class _Workflows:
     async def _begin(self, workflow: Any, name: str, job_id: str, attempt: int) -> None:
         """Starts a workflow, unless there is one of this name."""
         with SetWorkflowID(name):
-            await DBOS.start_workflow_async(workflow, job_id, attempt)
+            await DBOS.start_workflow_async(workflow, job_id, attempt, _trace())

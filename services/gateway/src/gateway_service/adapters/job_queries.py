@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gateway_service.adapters.job_tables import COUNTED, EVENTS, ITEMS, JOBS, job_of
-from gateway_service.jobs.model import Experience, Fault, Job
+from gateway_service.jobs.model import DAY_SECONDS, INDIA_SECONDS, DayCost, Experience, Fault, Job
+from gateway_service.model import Cost
 from servicekit import errors
 
 OPEN = ("queued", "running")
@@ -87,3 +88,15 @@ def experience(connection: Connection, code: str) -> Experience | None:
     latest = recent.order_by(ITEMS.c.finished.desc()).limit(RECENT).subquery()
     row = connection.execute(sa.select(sa.func.count(), *(sa.func.avg(latest.c[name]) for name in names))).one()
     return Experience(row[0], *(float(value) for value in row[1:])) if row[0] else None
+
+
+def costs(connection: Connection, since: float) -> list[DayCost]:
+    """What products that ended at `since` or later cost, by day and code, failed ones included."""
+    # Whole seconds first: databases differ in how they round a fraction to a whole number of days.
+    day = ((sa.cast(ITEMS.c.finished, sa.BigInteger) + INDIA_SECONDS) // DAY_SECONDS).label("day")
+    sums = (sa.func.sum(ITEMS.c[name]) for name in ("calls", "input_tokens", "output_tokens", "inr_micros"))
+    query = sa.select(day, ITEMS.c.code, sa.func.count(), *sums).where(
+        ITEMS.c.finished >= since, ITEMS.c.finished > 0, ITEMS.c.status.in_(("success", "failed"))
+    )
+    rows = connection.execute(query.group_by(day, ITEMS.c.code).order_by(day, ITEMS.c.code))
+    return [DayCost(int(row[0]), row[1], row[2], Cost(*(int(value) for value in row[3:]))) for row in rows]

@@ -27,6 +27,7 @@ from gateway_service.jobs.model import (
     END_EVENT,
     ENDED,
     ITEM_EVENT,
+    DayCost,
     Edits,
     Event,
     Experience,
@@ -314,6 +315,10 @@ class JobStore:
             ),
             writes=False,
         )
+
+    async def costs(self, since: float) -> list[DayCost]:
+        """What products cost by day and marketplace code, from a time on."""
+        return await self._database.run(lambda connection: queries.costs(connection, since), writes=False)
 
     async def unstarted(self, seconds: float) -> list[Job]:
         """Jobs that nobody has begun for so long."""

@@ -9,7 +9,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from jewelry.type.v1 import type_pb2
 
 from gateway_service import timing
-from gateway_service.adapters.cancelling import cancel_with_caller
 from gateway_service.model import Adapter, Cost
 from servicekit import client
 
@@ -22,7 +21,7 @@ class Remote:
     name: ClassVar[str]
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._channel = cancel_with_caller(channel)
+        self._channel = channel
         self._health = health_pb2_grpc.HealthStub(channel)
 
     async def healthy(self, timeout: float) -> bool:

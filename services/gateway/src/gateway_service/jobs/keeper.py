@@ -8,6 +8,7 @@ import logging
 import time
 from typing import Protocol
 
+from gateway_service.jobs import gauges
 from gateway_service.jobs.ports import Engine, Store
 from servicekit import errors
 
@@ -19,6 +20,8 @@ UNSTARTED_SECONDS = 10.0
 PRUNE_SECONDS = 3600.0
 # A job that runs while none of its workflows does was left by one that broke, such as over a database that failed.
 IDLE_SECONDS = 60.0
+# As often as metrics are fetched.
+COUNT_SECONDS = 15.0
 
 
 class Replicas(Protocol):
@@ -59,6 +62,7 @@ class Keeper:
         self._keep_seconds = keep_days * 86_400
         self._pruned = 0.0
         self._looked = 0.0
+        self._counted = -COUNT_SECONDS
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -66,12 +70,16 @@ class Keeper:
         await self._replicas.beat()
         self._task = asyncio.create_task(self._look_after())
 
-    async def close(self) -> None:
-        """Stops; others may take over at once."""
+    async def stop(self) -> None:
+        """Looks after nothing any more."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def leave(self) -> None:
+        """Signs out; others may take over at once."""
+        if self._task is not None:
             with contextlib.suppress(errors.ServiceError):
                 await self._replicas.leave()
 
@@ -94,9 +102,16 @@ class Keeper:
         for job in await self._store.unstarted(UNSTARTED_SECONDS):
             await self._engine.start(job.id, job.attempt)
         await self._restart_idle()
+        await self._count()
         if time.monotonic() - self._pruned > PRUNE_SECONDS or not self._pruned:
             self._pruned = time.monotonic()
             await self._engine.forget(await self._store.prune(time.time() - self._keep_seconds))
+
+    async def _count(self) -> None:
+        if time.monotonic() - self._counted < COUNT_SECONDS:
+            return
+        self._counted = time.monotonic()
+        gauges.show(await self._store.unstarted(0.0), await self._store.running(0.0), time.time())
 
     async def _restart_idle(self) -> None:
         if time.monotonic() - self._looked < IDLE_SECONDS:

@@ -166,6 +166,21 @@ class Experience:
     inr_micros: float = 0.0
 
 
+DAY_SECONDS = 86_400
+INDIA_SECONDS = 19_800
+"""Days of costs are India's, where the sellers are: UTC+05:30, without summer time."""
+
+
+@dataclass(frozen=True)
+class DayCost:
+    """What the products of a marketplace code cost on a day; `day` counts India's days since 1970-01-01."""
+
+    day: int
+    code: str
+    products: int
+    cost: Cost
+
+
 def edited_fields(fields: tuple[FieldValue, ...], edits: Edits) -> tuple[FieldValue, ...]:
     """The fields with a person's values in place of the model's, and those that only the person gave behind them."""
     known = {one.field for one in fields}

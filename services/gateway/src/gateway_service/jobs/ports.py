@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from gateway_service.jobs.model import Edits, Event, Experience, Fault, Item, Job, Request
+from gateway_service.jobs.model import DayCost, Edits, Event, Experience, Fault, Item, Job, Request
 from gateway_service.model import Workbook
 
 
@@ -174,6 +174,10 @@ class Store(Protocol):
 
     async def experience(self, code: str) -> Experience:
         """What products of a marketplace code cost lately."""
+        ...
+
+    async def costs(self, since: float) -> list[DayCost]:
+        """What products cost by day and marketplace code, from a time on."""
         ...
 
     async def unstarted(self, seconds: float) -> list[Job]:

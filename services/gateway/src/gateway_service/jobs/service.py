@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import marketplaces
 from gateway_service import timing
 from gateway_service.jobs.estimate import Estimate, estimate
-from gateway_service.jobs.model import END_EVENT, Edits, Event, Item, Job, Request, Webhook
+from gateway_service.jobs.model import END_EVENT, DayCost, Edits, Event, Item, Job, Request, Webhook
 from gateway_service.jobs.ports import Engine, Store
 from gateway_service.jobs.watch import Watch, woken
 from gateway_service.jobs.work import ORDER, Work
@@ -260,6 +260,10 @@ class Jobs:
                 "the job has not ended; its workbook comes with its end", reason="JOB_RUNNING"
             )
         return await self._store.set_workbook(job_id, await self._work.export(job))
+
+    async def costs(self, since: float) -> list[DayCost]:
+        """What products cost by day and marketplace code, from a time on (seconds since 1970)."""
+        return await self._store.costs(since)
 
     async def _settled(self, job_id: str) -> Job:
         """The job, shortly waited for where its end is a matter of moments."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from gateway_service.routers import present
 from gateway_service.routers.deps import ReadinessDep
-from gateway_service.schemas.answers import HealthAnswer, ReadyAnswer, ServiceOut
+from gateway_service.schemas.answers import HealthAnswer, ReadyAnswer
 
 router = APIRouter(tags=["health"])
 
@@ -27,19 +27,10 @@ async def readyz(readiness: ReadinessDep, response: Response) -> ReadyAnswer:
     if not ready:
         response.status_code = 503
         response.headers["Retry-After"] = "1"
-    services = {
-        state.name: ServiceOut(
-            status=state.status,
-            model=state.about.model,
-            adapters=present.adapters(state.about.adapters),
-            detail=state.about.detail,
-        )
-        for state in states
-    }
     warnings = [
         f"{state.name}: {one.model_id or one.name} ends on {one.shutdown_date}; configure another model before that day"
         for state in states
         for one in state.about.adapters
         if one.shutdown_date
     ]
-    return ReadyAnswer(status="ready" if ready else "not_ready", services=services, warnings=warnings)
+    return ReadyAnswer(status="ready" if ready else "not_ready", services=present.services(states), warnings=warnings)

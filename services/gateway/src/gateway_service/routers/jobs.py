@@ -47,11 +47,11 @@ async def list_jobs(
 async def get_job(
     job_id: JobId,
     jobs: JobsDep,
-    results: Annotated[bool, Query(description="Whether to show the products that have ended.")] = True,
+    results: Annotated[bool, Query(description="Whether to show in full the products that have ended.")] = True,
 ) -> JobAnswer:
     """A job as it stands: progress, cost so far, time left, and the products that have ended."""
     found = await jobs.get(job_id)
-    return products.job(found, await jobs.items(job_id) if results else None)
+    return products.job(found, await jobs.items(job_id), results=results)
 
 
 @router.get("/{job_id}/events", response_class=StreamingResponse, responses=_STREAM)

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gateway_service.model import Adapter, Match, Upload
-from gateway_service.schemas.answers import AdapterOut, MatchOut
+from gateway_service.readiness import ServiceState
+from gateway_service.schemas.answers import AdapterOut, MatchOut, ServiceOut
 
 DUPLICATE = "duplicate found"
 
@@ -52,6 +53,19 @@ def provenance(adapters: Iterable[Adapter]) -> dict[str, str]:
 def adapters(found: Iterable[Adapter]) -> list[AdapterOut]:
     """Who answered, in full."""
     return [AdapterOut.model_validate(one) for one in found]
+
+
+def services(states: Iterable[ServiceState]) -> dict[str, ServiceOut]:
+    """State of the services, by name."""
+    return {
+        state.name: ServiceOut(
+            status=state.status,
+            model=state.about.model,
+            adapters=adapters(state.about.adapters),
+            detail=state.about.detail,
+        )
+        for state in states
+    }
 
 
 def _renamed(found: Match) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gateway_service.schemas.answers import (
     ProductOut,
     ReviewOut,
 )
-from gateway_service.schemas.jobs import EstimateAnswer, JobAnswer, ReviewAnswer, ReviewItemOut
+from gateway_service.schemas.jobs import EstimateAnswer, JobAnswer, ProductState, ReviewAnswer, ReviewItemOut
 
 _ENDED = ("success", "failed", "cancelled")
 
@@ -28,7 +28,6 @@ def catalogue(job: Job, items: Sequence[Item]) -> CatalogueAnswer:
     """The answer of a job that was waited for."""
     book = job.workbook
     url = book.url if book else ""
-    skus = {item.sku for item in items}
     return CatalogueAnswer(
         results=[product(item) for item in items],
         excel_file_url=url,
@@ -43,14 +42,14 @@ def catalogue(job: Job, items: Sequence[Item]) -> CatalogueAnswer:
         rows=book.rows if book else 0,
         template_id=book.template_id if book else "",
         provenance_url=book.provenance_url if book else "",
-        issues=[issue(finding) for finding in book.findings if finding.sku not in skus] if book else [],
+        issues=_of_workbook(job, items),
         dropped_fields=list(book.dropped_fields) if book else [],
         cost=CostOut.model_validate(job.cost),
     )
 
 
-def job(found: Job, items: Sequence[Item] | None = None) -> JobAnswer:
-    """A job as it stands, with the products that have ended where they are given."""
+def job(found: Job, items: Sequence[Item] | None = None, *, results: bool = True) -> JobAnswer:
+    """A job as it stands, with its products where they are given; those that have ended in full, if wanted."""
     now = time.time()
     counts = found.counts
     left = found.seconds_left(now)
@@ -82,8 +81,16 @@ def job(found: Job, items: Sequence[Item] | None = None) -> JobAnswer:
         excel_url=url,
         excel_file=url,
         run_id=found.workbook.run_id if found.workbook else "",
-        results=None if items is None else [product(item) for item in items if item.status in _ENDED],
+        template_id=found.workbook.template_id if found.workbook else "",
+        products=None if items is None else [state(item) for item in items],
+        issues=None if items is None else _of_workbook(found, items),
+        results=[product(item) for item in items if item.status in _ENDED] if items is not None and results else None,
     )
+
+
+def state(item: Item) -> ProductState:
+    """Where a product stands."""
+    return ProductState(sku=item.sku, name=name(item), status=item.status, error=item.error or None)
 
 
 def estimate(code: str, found: Estimate) -> EstimateAnswer:
@@ -165,6 +172,12 @@ def issue(found: Issue) -> IssueOut:
     return IssueOut.model_validate(found)
 
 
+def _of_workbook(found: Job, items: Sequence[Item]) -> list[IssueOut]:
+    """Findings that are no single product's."""
+    skus = {item.sku for item in items}
+    return [issue(one) for one in found.workbook.findings if one.sku not in skus] if found.workbook else []
+
+
 def _fields(item: Item) -> tuple[FieldValue, ...]:
     return edited_fields(item.analysis.fields if item.analysis else (), item.edits)
 
@@ -180,6 +193,7 @@ def _reviewed(field: FieldValue, confidence: float) -> ReviewOut:
         values=list(field.values),
         suggestions=list(field.suggestions),
         confidence=field.confidence,
+        evidence=field.evidence,
     )
 
 

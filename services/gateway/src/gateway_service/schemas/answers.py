@@ -150,6 +150,7 @@ class ReviewOut(Answer):
     values: list[str]
     suggestions: list[str]
     confidence: float
+    evidence: str = Field("", description="What of the picture speaks for the values.")
 
 
 class FieldOut(Answer):

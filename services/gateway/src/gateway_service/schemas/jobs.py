@@ -12,6 +12,15 @@ from gateway_service.schemas.requests import Request
 Value = Annotated[str, Field(max_length=5000)]
 
 
+class ProductState(Answer):
+    """Where one product of a job stands."""
+
+    sku: str
+    name: str = Field(description="The title; the SKU while there is none.")
+    status: str = Field(description="queued, running, success, failed or cancelled.")
+    error: str | None = Field(None, description="Why it failed, in one sentence.")
+
+
 class JobAnswer(Answer):
     """A job as it stands. Times are ISO 8601 in UTC."""
 
@@ -41,6 +50,9 @@ class JobAnswer(Answer):
     excel_url: str
     excel_file: str
     run_id: str = Field(description="Workbook run; empty while there is no workbook.")
+    template_id: str = Field("", description="Template that was filled; empty while there is no workbook.")
+    products: list[ProductState] | None = Field(None, description="State of every product; left out in lists.")
+    issues: list[IssueOut] | None = Field(None, description="Findings about the workbook as a whole.")
     results: list[ProductOut] | None = Field(None, description="Products that have ended; left out in lists.")
 
 

@@ -93,6 +93,9 @@ class SearchFields(Request):
         description="Address of the picture, where no file is sent.",
         examples=["https://alyaimg.s3.amazonaws.com/images/a.jpg"],
     )
+    text: Text = Field(
+        "", description="Words in place of a picture; needs a CLIP model.", examples=["gold hoops with pearls"]
+    )
     top_k: int = Field(10, ge=1, le=1000, description="Most matches.")
     website: Website = ""
     threshold: Distance | None = Field(None, description="Largest distance (squared L2) of a match.")
