@@ -1,0 +1,1 @@
+"""The screens that a seller works in; a client of the REST API like any other."""

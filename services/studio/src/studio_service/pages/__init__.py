@@ -1,0 +1,1 @@
+"""One module per screen: thin views over the pure modules beside them."""
