@@ -114,7 +114,7 @@ def test_pictures_come_with_what_the_comparison_said(screen: Screen, studio: Gat
     app.button[0].click().run()
     assert not app.exception
     said = texts(app)
-    for part in ("2 of 3 pictures", "Resembles the source", "May show another product", "another metal colour", "7.50"):
+    for part in ("2 of 3 pictures", "Resembles the source", "May show another product", "Another metal colour", "7.50"):
         assert part in said, part
     assert "it was refused" in app.error[0].value
     [body] = [body for _, path, body in studio.asked if path == "/generate-images"]

@@ -90,7 +90,7 @@ def test_files_hold_no_formula() -> None:
         [FORMULA, 540, "-12.5"],
         ["+1 call", None, "@x"],
     ]
-    assert [cell.data_type for cell in sheet[2]] == ["inlineStr", "n", "inlineStr"]
+    assert "f" not in {cell.data_type for row in sheet.iter_rows() for cell in row}
 
 
 def test_wishes_leave_out_what_was_not_said() -> None:

@@ -59,7 +59,7 @@ class Made:
 
     @property
     def is_compared(self) -> bool:
-        """Whether each picture was held against its source by a model."""
+        """Whether each picture was held against its source."""
         return self.order.maker == "openai"
 
 

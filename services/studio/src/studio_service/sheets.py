@@ -75,10 +75,11 @@ def _cell(sheet: WriteOnlyWorksheet, value: object, *, bold: bool = False) -> Ce
         cell = WriteOnlyCell(sheet, value=value)
     else:
         shown = ILLEGAL_CHARACTERS_RE.sub("", text(value))
-        cell = WriteOnlyCell(sheet, value=shown)
-        # A text that begins with = would else be kept as a formula.
-        cell.data_type = "s"
-        cell.quotePrefix = shown.startswith(_FORMULA)
+        cell = WriteOnlyCell(sheet, value=shown or None)
+        if shown:
+            # A text that begins with = would else be kept as a formula.
+            cell.data_type = "s"
+            cell.quotePrefix = shown.startswith(_FORMULA)
     if bold:
         cell.font = Font(bold=True)
     return cell

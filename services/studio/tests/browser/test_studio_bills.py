@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from openpyxl import load_workbook
 from PIL import Image
 from playwright.sync_api import Download, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from services.studio.tests.browser.driving import Studio, keyed, press, settled, upload
 from tests.system import SAMPLES
@@ -38,17 +40,21 @@ def mend(page: Page, row: int, column: int, text: str) -> None:
     """Writes into a cell of the table, which is drawn on a canvas: by keys, from its first cell."""
     table = page.get_by_test_id("stDataFrame").first
     table.scroll_into_view_if_needed()
-    # Rows take a moment until they are drawn, and the editor of a cell until it takes keys.
-    page.wait_for_timeout(800)
-    box = table.bounding_box()
-    assert box is not None
-    # The row's mark stands left of the first column.
-    page.mouse.click(box["x"] + 90, box["y"] + 52)
-    for key in ["ArrowDown"] * row + ["ArrowRight"] * column + ["Enter"]:
-        page.keyboard.press(key)
-        page.wait_for_timeout(80)
     cell = page.locator("#portal input, #portal textarea").first
-    cell.fill(text)
+    for _ in range(4):
+        # Rows take a moment until they are drawn, and a table that has just been drawn may not yet take keys.
+        page.wait_for_timeout(800)
+        box = table.bounding_box()
+        assert box is not None
+        # The row's mark stands left of the first column.
+        page.mouse.click(box["x"] + 90, box["y"] + 52)
+        for key in ["ArrowDown"] * row + ["ArrowRight"] * column + ["Enter"]:
+            page.keyboard.press(key)
+            page.wait_for_timeout(80)
+        with contextlib.suppress(PlaywrightTimeout):
+            cell.fill(text, timeout=3000)
+            break
+        page.keyboard.press("Escape")
     cell.press("Enter")
     page.wait_for_timeout(500)
     settled(page)
@@ -79,9 +85,10 @@ def test_a_bill(studio: Studio, page: Page, shots: Callable[[Page, str], None], 
     assert told[0] == ["sl", "description", "hsn", "qty", "unit", "rate", "amount"]
     assert len(told) == 9
     assert (told[1][1], told[2][6]) == ("'=1+1", "7056")
-    sheet = load_workbook(downloaded(page, "bills.xlsx").path()).active
+    sheet = load_workbook(io.BytesIO(downloaded(page, "bills.xlsx").path().read_bytes())).active
     assert sheet is not None
-    assert (sheet["B2"].value, sheet["B2"].data_type, sheet["G3"].value) == ("=1+1", "inlineStr", 7056)
+    assert (sheet["B2"].value, sheet["G3"].value) == ("=1+1", 7056)
+    assert sheet["B2"].data_type != "f"
 
     words = keyed(page, "bills.words", "input")
     words.fill("amount > 5000")
@@ -112,7 +119,7 @@ def test_bad_bills(studio: Studio, page: Page, tmp_path: Path) -> None:
     cut.write_bytes((SAMPLES / "bills" / "bill1_clean.png").read_bytes()[:20_000])
     copy = tmp_path / "a.pdf"
     shutil.copy(words, copy)
-    for files, said in (([empty], "empty file"), ([words], "PDF"), ([cut], "truncated"), ([words, copy], "one PDF")):
+    for files, said in (([empty], "empty file"), ([words], "PDF"), ([cut], "damaged"), ([words, copy], "one PDF")):
         studio.open(page, "bills")
         upload(page, "bills.files", *files)
         page.get_by_test_id("stFormSubmitButton").get_by_role("button").first.click()

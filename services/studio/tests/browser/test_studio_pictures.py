@@ -68,7 +68,7 @@ def test_variations_on_a_phone_in_hindi(emulated: Studio, narrow: Page, shots: C
     narrow.get_by_role("radio", name="रूपांतर").or_(narrow.get_by_role("button", name="रूपांतर")).first.click()
     settled(narrow)
     make(narrow, 2, photo("ALY-EAR-002"))
-    expect(narrow.get_by_text("रूपांतरों को कोई मॉडल नहीं मिलाता", exact=False)).to_be_visible()
+    expect(narrow.get_by_text("रूपांतर स्रोत से नहीं मिलाए जाते", exact=False)).to_be_visible()
     shots(narrow, "pictures")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd  # type: ignore[import-untyped]  # for the colours of cells only
 import streamlit as st
@@ -104,7 +104,9 @@ def bills_text(value: object) -> str:
 
 def _config(bill: Bill) -> dict[str, Any]:
     numeric = bill.numeric
-    found: dict[str, Any] = {_MARK: st.column_config.TextColumn(t("bills.check"), width="medium", pinned=False)}
+    # Wide only while there is something to read in it.
+    width: Literal["small", "medium"] = "small" if all(one.passed for one in bill.checks) else "medium"
+    found: dict[str, Any] = {_MARK: st.column_config.TextColumn(t("bills.check"), width=width)}
     for name in bill.columns:
         label = either(f"bill_column.{name}", name)
         found[name] = (

@@ -42,7 +42,9 @@ def _pair(made: Made, one: Picture) -> None:
         with shown:
             picture.show(one.url, t("pictures.made"))
         if one.doubt:
-            st.warning(f"{plain(one.doubt)} {t('pictures.doubt_help')}", icon=":material/compare:")
+            st.warning(
+                f"{plain(one.doubt[:1].upper() + one.doubt[1:])}. {t('pictures.doubt_help')}", icon=":material/compare:"
+            )
 
 
 def _badge(made: Made, one: Picture) -> None:

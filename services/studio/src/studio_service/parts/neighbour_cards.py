@@ -36,7 +36,7 @@ def _card(number: int, one: Near, found: Found, where: str) -> None:
         st.caption(f"{plain(one.name)}  \n{_figures(one, found)}", help=either(f"why.{one.reason}", one.reason))
         with st.container(horizontal=True, gap="xsmall"):
             photo = found.search.photo
-            may_differ = photo is not None and one.verdict in ("duplicate", "similar")
+            may_differ = photo is not None and one.verdict == "duplicate"
             if may_differ and st.button(
                 t("similar.apart"), type="tertiary", key=f"similar.apart.{number}", help=t("similar.apart_help")
             ):
