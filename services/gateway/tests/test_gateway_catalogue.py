@@ -45,6 +45,7 @@ async def test_products_become_a_workbook(http, system, stored, jpeg) -> None:
             "values": [],
             "suggestions": ["Push Back"],
             "confidence": 0.0,
+            "evidence": "",
         }
     ]
     assert [(issue["rule"], issue["field"], issue["severity"]) for issue in first["issues"]] == [

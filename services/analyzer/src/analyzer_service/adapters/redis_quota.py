@@ -32,7 +32,7 @@ from servicekit import errors
 logger = logging.getLogger(__name__)
 _MICRO = 1_000_000
 # A store that is asked before every call must answer quickly; otherwise each process counts for itself.
-_TIMEOUT_SECONDS = 0.5
+TIMEOUT_SECONDS = 0.5
 # Standings in a reply of `take`: used, tokens, used today, tokens today, wait, parked.
 _PER_GROUP = 6
 
@@ -48,7 +48,7 @@ class RedisQuota:
         url: As `REDIS_URL`: redis://, rediss:// or unix://.
         clock: Time, in tests.
         window: Length of the provider's minute in seconds.
-        timeout: Longest wait for an answer, in seconds.
+        timeout: Longest wait for an answer, in seconds; None: `TIMEOUT_SECONDS`.
 
     Raises:
         errors.FailedPrecondition: The address is wrong (BAD_SETTINGS).
@@ -60,13 +60,14 @@ class RedisQuota:
         *,
         clock: Clock | None = None,
         window: float = WINDOW_SECONDS + SLACK_SECONDS,
-        timeout: float = _TIMEOUT_SECONDS,
+        timeout: float | None = None,
     ) -> None:
+        longest = TIMEOUT_SECONDS if timeout is None else timeout
         try:
             self._client = redis_asyncio.Redis.from_url(
                 url,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
+                socket_timeout=longest,
+                socket_connect_timeout=longest,
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=True,
             )

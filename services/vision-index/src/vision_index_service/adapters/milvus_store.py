@@ -8,6 +8,7 @@ import logging
 import math
 import re
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, product
@@ -32,6 +33,8 @@ _PAGE = 4000
 """Rows of a page of ``scan``; a server gives no more than 16,384 at once."""
 FLUSH_EVERY = 256
 """Rows. Milvus Lite searches rows that are not flushed 5 to 20 times slower."""
+_LOOKS, _LOOK_SECONDS = 10, 0.2
+"""How often a collection is looked for that another replica seems to be making."""
 
 
 class MilvusStore:
@@ -271,13 +274,21 @@ class MilvusStore:
                     client.create_collection(name, schema=schema, consistency_level="Strong", timeout=self._left())
                     logger.info("made the collection %s", name)
                 except MilvusException:
-                    if not client.has_collection(name, timeout=self._left()):  # else another replica was faster
+                    if not self._made_by_another(client, name):
                         raise
             if not client.list_indexes(name, timeout=self._left()):
                 self._index(client, name, schema)
             if partitioned:
                 self._add_partitions(client, name)
             self._load(client, name)
+
+    def _made_by_another(self, client: MilvusClient, name: str) -> bool:
+        """Whether another replica was faster, or is making the collection at this moment."""
+        for _ in range(_LOOKS):
+            if client.has_collection(name, timeout=self._left()):
+                return True
+            time.sleep(_LOOK_SECONDS)
+        return False
 
     def _index(self, client: MilvusClient, name: str, schema: CollectionSchema) -> None:
         version = "" if self.embedded else str(client.get_server_version(timeout=self._left()))
