@@ -119,30 +119,6 @@ class SearchResult:
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Shares of labelled pairs that a threshold (squared L2) gets wrong; see the contract's `ThresholdRates`."""
-
-    threshold: float
-    duplicate_match: float
-    duplicate_miss: float
-    duplicate_miss_all: float
-    similar_match: float
-    similar_miss: float
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Squared L2 distances below which pictures are duplicates, or similar, and their error rates over `pairs`."""
-
-    model_id: str
-    duplicate_distance: float
-    similar_distance: float
-    pictures: Mapping[str, int]
-    calibration: tuple[Rates, ...]
-    pairs: int
-
-
-@dataclass(frozen=True)
 class Deletion:
     """What became of one address: deleted, not_found, refused or failed."""
 
@@ -364,34 +340,6 @@ class Collection:
     relaxation: str
     adapters: tuple[Adapter, ...]
     stale: bool
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Products that pass the filters of a wish, of all of the catalogue."""
-
-    passing: int
-    products: int
-    stale: bool
-
-
-@dataclass(frozen=True)
-class KeyGroup:
-    """Keys of a provider that share a quota; `wait` in seconds, 0: it may be asked now."""
-
-    label: str
-    keys: int
-    refused: int
-    used: int
-    parked: bool
-    wait: float
-
-    @property
-    def state(self) -> str:
-        """`free`, `waiting`, `parked` or `refused`."""
-        if self.keys and self.refused >= self.keys:
-            return "refused"
-        return "parked" if self.parked else "waiting" if self.wait else "free"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from jewelry.analyzer.v1 import analyzer_pb2_grpc
 
 from gateway_service.adapters.fields import decode_fields, encode_pictures
 from gateway_service.adapters.remote import Remote, adapter, cost, enum_word
-from gateway_service.model import About, Analysis, Caption, KeyGroup, MadePicture, MadePictures, Picture, ProductTask
+from gateway_service.model import About, Analysis, Caption, MadePicture, MadePictures, Picture, ProductTask
+from gateway_service.overview import KeyGroup
 from gateway_service.tables import Bill, Cell, Check, NamedValue, Refined, Table
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["AnalyzerService"]

@@ -9,7 +9,8 @@ from jewelry.semantic.v1 import semantic_pb2 as pb
 from jewelry.semantic.v1 import semantic_pb2_grpc
 
 from gateway_service.adapters.remote import Remote, adapter
-from gateway_service.model import About, Chosen, Collection, Counts, Wish
+from gateway_service.model import About, Chosen, Collection, Wish
+from gateway_service.overview import WishCounts
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["SemanticService"]
 
@@ -50,7 +51,7 @@ class Semantic(Remote):
             stale=answer.stale,
         )
 
-    async def count(self, wish: Wish) -> Counts:
+    async def count(self, wish: Wish) -> WishCounts:
         """How many products pass the filters of a wish.
 
         Asks for a colour that no product has, taken strictly: nothing is found, so nothing is ranked or named, and
@@ -62,7 +63,7 @@ class Semantic(Remote):
             self._ask(self._stub.Filter, request, COUNT), self._ask(self._stub.GetStatus, pb.GetStatusRequest(), COUNT)
         )
         removed = {count.filter: count.removed for count in answer.counts}
-        return Counts(passing=removed.get("color", 0), products=status.products, stale=answer.stale)
+        return WishCounts(passing=removed.get("color", 0), products=status.products, stale=answer.stale)
 
     async def about(self, timeout: float) -> About:
         """Its stores, its model, its products."""

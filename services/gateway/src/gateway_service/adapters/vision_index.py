@@ -9,7 +9,8 @@ from jewelry.vision_index.v1 import vision_index_pb2 as pb
 from jewelry.vision_index.v1 import vision_index_pb2_grpc
 
 from gateway_service.adapters.remote import Remote, adapter, enum_word
-from gateway_service.model import About, Decision, Deletion, Match, Rates, SearchResult, Thresholds, Upload
+from gateway_service.model import About, Decision, Deletion, Match, SearchResult, Upload
+from gateway_service.overview import Rates, Thresholds
 from servicekit import errors
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["VisionIndexService"]

@@ -13,8 +13,8 @@ from fastapi import APIRouter, Query
 import marketplaces
 from gateway_service.clients import Clients
 from gateway_service.jobs.model import DAY_SECONDS, INDIA_SECONDS, DayCost
-from gateway_service.model import KeyGroup
 from gateway_service.openapi import PROBLEMS
+from gateway_service.overview import KeyGroup
 from gateway_service.readiness import ServiceState
 from gateway_service.routers import present
 from gateway_service.routers.deps import ClientsDep, JobsDep, ReadinessDep
