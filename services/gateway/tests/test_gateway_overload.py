@@ -123,6 +123,19 @@ async def test_what_is_no_http_is_a_problem(unserved) -> None:
         assert problem_of(answer)["code"] == "REQUEST_UNREADABLE"
 
 
+async def test_a_body_that_is_no_http_is_a_problem(unserved) -> None:
+    async with serving_gateway(unserved) as port, connection(port) as (reader, writer):
+        writer.write(
+            b"POST /image-search HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"5\r\nabcde\r\n"
+        )
+        await writer.drain()
+        writer.write(b"no length\r\n")
+        answer = await read_all(reader)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert problem_of(answer)["code"] == "REQUEST_UNREADABLE"
+
+
 async def test_keep_alive_and_large_bodies_still_work(system, jpeg) -> None:
     padded = jpeg + b"\0" * 3_000_000
     async with serving_gateway(system, gateway_head_seconds=5.0) as port, client_of(port) as http:

@@ -226,10 +226,14 @@ class Batcher:
         return batch
 
     def _batch_size(self, share: float = 1.0) -> int:
-        """As many as fit into one pass of the length aimed at, or of this share of it."""
+        """As many as make a pass of the length aimed at, or of this share of it.
+
+        The nearest number, not the next lower: one picture alone takes longer than its part of a pass of two, so that
+        a batch that fell to one would never grow again.
+        """
         if not self._per_item.value:
             return self._engine.max_batch
-        return max(1, min(self._engine.max_batch, int(self._limits.batch_seconds * share / self._per_item.value)))
+        return max(1, min(self._engine.max_batch, round(self._limits.batch_seconds * share / self._per_item.value)))
 
     def _worth_waiting(self) -> bool:
         """Whether the idle device should wait a little for more, as configured."""

@@ -40,10 +40,11 @@ class File:
 
 @dataclass
 class Form:
-    """What a body holds: fields by name, and files in their order."""
+    """What a body holds: fields by name, and files in their order; of a JSON body, its own fields once more."""
 
     fields: dict[str, object] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
+    json: Mapping[str, object] | None = None
 
     @property
     def file(self) -> File | None:
@@ -67,7 +68,10 @@ class Form:
     def parse(self, model: type[Model]) -> Model:
         """The fields as a model; one left empty counts as not sent. Raises RequestValidationError."""
         try:
-            return model.model_validate({name: value for name, value in self.fields.items() if value != ""})
+            if self.json is not None:
+                # What forms and queries write as text has a type there.
+                model.model_validate(self.json, strict=True)
+            return model.model_validate(_sent(self.fields))
         except ValidationError as error:
             found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
             raise RequestValidationError(found) from None
@@ -97,14 +101,15 @@ async def read_form(
     query: dict[str, object] = dict(request.query_params)
     if kind == "multipart/form-data":
         form = await _multipart(request, file_names, most_files)
-        return Form({**query, **form.fields}, form.files)
+        return Form({**query, **_sent(form.fields)}, form.files)
     if kind.startswith((*raw_kinds, "application/octet-stream")):
         content = await _whole(request, images.MAX_BYTES)
         return Form(query, [File(content, _file_name(str(query.get("filename", ""))))])
     if kind == "application/x-www-form-urlencoded":
-        return Form({**query, **_urlencoded(await request.body())})
+        return Form({**query, **_sent(_urlencoded(await request.body()))})
     if json_too and kind == "application/json":
-        return Form({**query, **_json_object(await request.body())})
+        given = _json_object(await request.body())
+        return Form({**query, **given}, json=given)
     raw = " or ".join(f"{name}*" if name.endswith("/") else name for name in raw_kinds)
     taken = f"multipart/form-data, application/x-www-form-urlencoded, or the file itself as {raw}"
     raise HttpProblem(
@@ -241,6 +246,11 @@ class _MultipartReader:
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _sent(fields: Mapping[str, object]) -> dict[str, object]:
+    """Without those left empty, which a form sends all the same."""
+    return {name: value for name, value in fields.items() if value != ""}
 
 
 def _urlencoded(body: bytes) -> Mapping[str, object]:

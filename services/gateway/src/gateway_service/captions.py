@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +50,35 @@ class StoredButUnread(errors.ServiceError):
         self.s3_url = s3_url
 
 
+class Respite:
+    """Turns pictures away for a moment after the analyzer said that it is full, before they are read and stored.
+
+    One that is stored first and refused then costs several times as much, and is left without a description.
+
+    Args:
+        longest: Seconds; then a picture tries again whatever was said, as room may have come free sooner.
+        clock: Monotonic, in seconds.
+    """
+
+    def __init__(self, longest: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._longest = longest
+        self._clock = clock
+        self._until = 0.0
+
+    def check(self) -> None:
+        """Raises errors.ResourceExhausted while it lasts."""
+        left = self._until - self._clock()
+        if left > 0:
+            raise errors.ResourceExhausted(
+                "as many pictures as can be are being described; send it again", reason="QUEUE_FULL", retry_after=left
+            )
+
+    def heed(self, error: errors.ServiceError) -> None:
+        """Begins where the error says that there is no room."""
+        if isinstance(error, errors.ResourceExhausted):
+            self._until = self._clock() + min(self._longest, error.retry_after or self._longest)
+
+
 @dataclass(frozen=True)
 class Described:
     """A stored picture with its description; none for a picture that is a duplicate."""
@@ -60,6 +90,7 @@ class Described:
 async def describe(
     index: Index,
     captioner: Captioner,
+    respite: Respite,
     content: bytes,
     *,
     name: str,
@@ -80,6 +111,7 @@ async def describe(
         StoredButUnread: The picture is stored, but has no description.
         errors.ServiceError: The picture is not stored.
     """
+    respite.check()
     upload = await index.upload(
         content,
         website=website,
@@ -93,5 +125,6 @@ async def describe(
     try:
         caption = await captioner.caption([Picture(content, upload.url)], product_type)
     except errors.ServiceError as error:
+        respite.heed(error)
         raise StoredButUnread(error, upload.url) from error
     return Described(upload, caption)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 
@@ -16,6 +16,7 @@ from gateway_service.adapters.exporter import Exporter
 from gateway_service.adapters.pictures import Pictures
 from gateway_service.adapters.semantic import Semantic
 from gateway_service.adapters.vision_index import VisionIndex
+from gateway_service.captions import Respite
 from gateway_service.fetch import Fetcher
 from gateway_service.settings import Settings
 from objectstore import ObjectStore, open_store
@@ -24,7 +25,7 @@ from servicekit import client
 
 @dataclass(frozen=True)
 class Clients:
-    """One client per service, the object store, and pictures from outside."""
+    """One client per service, the object store, pictures from outside, and what is known of the analyzer's room."""
 
     embedding: Embedding
     vision_index: VisionIndex
@@ -35,6 +36,7 @@ class Clients:
     store: ObjectStore
     pictures: Pictures
     fetcher: Fetcher
+    respite: Respite = field(default_factory=Respite)
 
     @property
     def services(self) -> tuple[Embedding, VisionIndex, Analyzer, Copywriter, Exporter, Semantic]:

@@ -185,7 +185,11 @@ class Protocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
-        """A request that is no HTTP, as a problem."""
+        """A request that is no HTTP, as a problem; one whose head was HTTP and whose body is not, too."""
+        if self._in_body and self.cycle is not None and not self.cycle.response_started:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self.transport.write(_bare(400, "REQUEST_UNREADABLE", "the body of this request is no valid HTTP"))
         self._refuse(400, "REQUEST_UNREADABLE", "this is no valid HTTP request")
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:

@@ -31,6 +31,7 @@ async def generate_caption(request: Request, clients: ClientsDep, settings: Sett
     A duplicate is answered with the stored picture and is not described. With `check_duplicate=no` it is described all
     the same. Safe to repeat: the same file in the same website stays one picture.
     """
+    clients.respite.check()
     deadlines.enter(settings.caption_seconds)
     form = await read_form(request)
     fields = form.parse(CaptionFields)
@@ -38,6 +39,7 @@ async def generate_caption(request: Request, clients: ClientsDep, settings: Sett
     found = await captions.describe(
         clients.vision_index,
         clients.analyzer,
+        clients.respite,
         file.content,
         name=file.name,
         product_type="" if fields.type == "auto" else fields.type,

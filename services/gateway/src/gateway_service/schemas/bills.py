@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from gateway_service.schemas.answers import AdapterOut, Answer, CostOut
-from gateway_service.schemas.requests import Request, Text
+from gateway_service.schemas.requests import JsonRequest, Request, Text
 
 Value = str | int | float | bool | None
 
@@ -60,7 +60,7 @@ class BillAnswer(Answer):
     cost: CostOut
 
 
-class RefineRequest(Request):
+class RefineRequest(JsonRequest):
     """A table to refine."""
 
     model_config = ConfigDict(

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AliasChoices, ConfigDict, Field
 
 from gateway_service.schemas.answers import Answer, CostOut, IssueOut, ProductOut, ReviewOut
-from gateway_service.schemas.requests import Request
+from gateway_service.schemas.requests import JsonRequest
 
 Value = Annotated[str, Field(max_length=5000)]
 
@@ -100,13 +100,13 @@ class ReviewAnswer(Answer):
     items: list[ReviewItemOut]
 
 
-class ResumeRequest(Request):
+class ResumeRequest(JsonRequest):
     """How to go on."""
 
     max_cost: float | None = Field(None, ge=0, le=1e9, allow_inf_nan=False, description="A new bound, in rupees.")
 
 
-class EditRequest(Request):
+class EditRequest(JsonRequest):
     """A person's values for one product; they win over the model's."""
 
     model_config = ConfigDict(

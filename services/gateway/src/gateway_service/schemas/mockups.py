@@ -8,7 +8,7 @@ from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field
 
 from gateway_service.orders import MAX_URL
 from gateway_service.schemas.answers import AdapterOut, Answer, CostOut
-from gateway_service.schemas.requests import Request, Text, Website
+from gateway_service.schemas.requests import JsonRequest, Text, Website
 
 _KINDS = {
     "ear": "ear", "earring": "ear", "earrings": "ear",
@@ -26,7 +26,7 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-class GenerateImagesRequest(Request):
+class GenerateImagesRequest(JsonRequest):
     """Pictures of one product, of which others are made."""
 
     model_config = ConfigDict(

@@ -6,12 +6,12 @@ from pydantic import AliasChoices, ConfigDict, Field
 
 from gateway_service.orders import MAX_URL
 from gateway_service.schemas.answers import Answer
-from gateway_service.schemas.requests import Request
+from gateway_service.schemas.requests import JsonRequest
 
 _URLS = ["https://alyaimg.s3.amazonaws.com/images/a.jpg", "https://alyaimg.s3.amazonaws.com/images/b.jpg"]
 
 
-class MarkDistinctRequest(Request):
+class MarkDistinctRequest(JsonRequest):
     """Two stored pictures of different products."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"s3_url": _URLS[0], "other_s3_url": _URLS[1]}]})

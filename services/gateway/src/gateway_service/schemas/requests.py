@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    Strict,
     WithJsonSchema,
     model_validator,
 )
@@ -38,7 +39,17 @@ def _product_type(value: object) -> object:
     return _PRODUCT_TYPES.get(word, word) if isinstance(word, str) else word
 
 
-YesNo = Annotated[bool, WithJsonSchema({"type": "string", "enum": ["yes", "no"]})]
+_YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+def _yes_no(value: object) -> object:
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word not in (*_YES_NO, True, False):
+        raise ValueError("send yes or no")
+    return _YES_NO.get(word, word) if isinstance(word, str) else word
+
+
+YesNo = Annotated[bool, Strict(), BeforeValidator(_yes_no), WithJsonSchema({"type": "string", "enum": list(_YES_NO)})]
 Website = Annotated[str, Field(max_length=64, description="alya or blysk; empty: the default one.", examples=["alya"])]
 Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=2000)]
@@ -67,6 +78,12 @@ class Request(BaseModel):
                 kept = {key: field.pop(key) for key in ("title", "description", "examples", "default") if key in field}
                 shown["properties"][name] = {"anyOf": [field, {"type": "null"}], **kept}
         return shown
+
+
+class JsonRequest(Request):
+    """Base of requests that come as JSON alone: `false` is no number there, nor is `"12"`."""
+
+    model_config = ConfigDict(strict=True)
 
 
 class UploadFields(Request):
@@ -101,7 +118,7 @@ class SearchFields(Request):
     threshold: Distance | None = Field(None, description="Largest distance (squared L2) of a match.")
 
 
-class CatalogueRequest(Request):
+class CatalogueRequest(JsonRequest):
     """Products to bring into one workbook."""
 
     model_config = ConfigDict(
@@ -183,7 +200,7 @@ class VariationsRequest(CatalogueRequest):
     )
 
 
-class DeleteRequest(Request):
+class DeleteRequest(JsonRequest):
     """Pictures to delete."""
 
     s3_url: str | list[str] = Field(
@@ -194,7 +211,7 @@ class DeleteRequest(Request):
     dry_run: bool = Field(False, description="Only say what would happen.")
 
 
-class CloseRunRequest(Request):
+class CloseRunRequest(JsonRequest):
     """The workbook to close."""
 
     marketplace_type: Code = ""
@@ -203,7 +220,7 @@ class CloseRunRequest(Request):
     website: Website = ""
 
 
-class Needs(Request):
+class Needs(JsonRequest):
     """Wishes for a collection. Empty ones are no wish."""
 
     color: Text = Field("", examples=["gold"])
