@@ -543,7 +543,7 @@ async def test_groups_that_do_not_fit_are_refused(door, changes, field, words) -
 
 async def test_strings_group_as_lists_do(http, system, picture) -> None:
     body = order(picture, 3) | {
-        "number_of_grps": 2,
+        "number_of_grps": "2",
         "group_sizes": "2,1",
         "variations_category": "color,colorsize",
         "size_available": "S,M",

@@ -68,6 +68,13 @@ async def test_wrong_fields(door, fields) -> None:
     assert answer.json()["errors"]
 
 
+@pytest.mark.parametrize("fields", [{"top_k": False}, {"top_k": "3"}, {"threshold": "25.5"}])
+async def test_json_is_taken_by_its_types(door, fields) -> None:
+    answer = await door.post("/image-search", json={"image_url": URL, **fields})
+    assert answer.status_code == 422
+    assert next(iter(fields)) in answer.json()["errors"][0]["loc"]
+
+
 async def test_deletion_answers_per_address(http, system) -> None:
     statuses = [vi.DELETE_STATUS_DELETED, vi.DELETE_STATUS_NOT_FOUND, vi.DELETE_STATUS_REFUSED]
     system["vision-index"].script["Delete"] = lambda request: vi.DeleteResponse(
@@ -159,6 +166,9 @@ async def test_no_wish_and_nothing_found(http, system) -> None:
         ({"start_date": "yesterday"}, "start_date"),
         ({"start_price": -1}, "start_price"),
         ({"collection_size": 1001}, "collection_size"),
+        ({"collection_size": False}, "collection_size"),
+        ({"collection_size": "12"}, "collection_size"),
+        ({"user_needs": {"in_stock": "yes"}}, "in_stock"),
     ],
 )
 async def test_impossible_wishes(door, wishes, field) -> None:

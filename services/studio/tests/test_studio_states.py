@@ -72,7 +72,7 @@ def test_the_system_with_keys_models_and_costs(screen: Screen, studio: Gateway) 
     app = screen("system").run()
     assert not app.exception
     said = texts(app)
-    for part in ("Down", "it cannot be reached", "shop", "Rests until", "1 keys are refused", "₹ 12.50", "₹ 2.50"):
+    for part in ("Down", "it cannot be reached", "shop", "Rests until", "provider refuses: 1", "₹ 12.50", "₹ 2.50"):
         assert part in said, part
     assert "old" in app.error[0].value
     assert "21 days ago" in app.error[0].value

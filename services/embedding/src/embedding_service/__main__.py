@@ -15,7 +15,7 @@ from embedding_service.selection import load_engine
 from embedding_service.servicer import EmbeddingServicer
 from embedding_service.settings import Settings, cpus
 from embedding_service.threads import let_the_loop_in
-from servicekit import Service, run
+from servicekit import Service, memory, run
 
 
 def limits(settings: Settings) -> Limits:
@@ -44,6 +44,7 @@ def service(embedder: Embedder) -> Service:
 def main() -> None:
     """Serves until it is told to stop."""
     let_the_loop_in()
+    memory.keep_freed()
     settings = Settings()
 
     async def build() -> Service:

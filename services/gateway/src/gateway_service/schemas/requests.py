@@ -42,6 +42,16 @@ def _product_type(value: object) -> object:
 _YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
+# The lists beside such a number may be written as text, so it may be too.
+_WRITTEN_NUMBER = {
+    "anyOf": [{"type": "integer", "minimum": 1, "maximum": 5000}, {"type": "string", "pattern": "^[0-9]{1,4}$"}]
+}
+
+
+def _written_number(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 4 else value
+
+
 def _yes_no(value: object) -> object:
     word = value.strip().lower() if isinstance(value, str) else value
     if word not in (*_YES_NO, True, False):
@@ -187,7 +197,9 @@ class VariationsRequest(CatalogueRequest):
         }
     )
 
-    number_of_grps: int | None = Field(None, ge=1, le=5000, description="Groups.")
+    number_of_grps: Annotated[int | None, BeforeValidator(_written_number), WithJsonSchema(_WRITTEN_NUMBER)] = Field(
+        None, ge=1, le=5000, description="Groups; a number, or one written as text."
+    )
     group_sizes: str | list[int | str] = Field(description="Products of each group, in the order of the SKUs.")
     variations_category: str | list[str] = Field(
         validation_alias=AliasChoices("variations_category", "variation_category"),
