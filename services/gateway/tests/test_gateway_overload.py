@@ -245,7 +245,7 @@ async def test_slow_senders_keep_nobody_from_work(system, jpeg) -> None:
             writer.close()
 
 
-async def test_who_comes_when_all_places_are_taken_is_refused_by_the_head_alone(system, jpeg) -> None:
+async def test_who_comes_when_all_places_are_taken_is_refused_by_the_head_alone(system, jpeg, caplog) -> None:
     go, waiting = asyncio.Event(), asyncio.Event()
     reply = system["vision-index"].script["Search"]
 
@@ -256,7 +256,8 @@ async def test_who_comes_when_all_places_are_taken_is_refused_by_the_head_alone(
 
     system["vision-index"].script["Search"] = held
     head = b"POST /image-search HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 200000\r\n"
-    async with serving_gateway(system, gateway_max_in_flight=1) as port, client_of(port) as http:
+    allowed = {"gateway_max_in_flight": 1, "gateway_cors_origins": ("https://shop.example",)}
+    async with serving_gateway(system, **allowed) as port, client_of(port) as http:
         raw = {"content": jpeg, "headers": {"Content-Type": "image/jpeg"}}
         first = asyncio.create_task(http.post("/image-search", **raw))
         await asyncio.wait_for(waiting.wait(), LONG)
@@ -274,7 +275,14 @@ async def test_who_comes_when_all_places_are_taken_is_refused_by_the_head_alone(
             assert await read_all(reader) == b""
         async with connection(port) as (reader, writer):
             writer.write(head + b"Expect: 100-continue\r\n\r\n")
-            assert problem_of(await read_all(reader))["code"] == "OVERLOADED"
+            answer = await read_all(reader)
+            assert problem_of(answer)["code"] == "OVERLOADED"
+            assert b"access-control-" not in answer
+        for origin, seen in ((b"https://shop.example", True), (b"https://other.example", False)):
+            async with connection(port) as (reader, writer):
+                writer.write(head + b"Origin: " + origin + b"\r\nExpect: 100-continue\r\n\r\n")
+                assert (b"access-control-allow-origin: " + origin in await read_all(reader)) is seen
+        assert "turned away" in caplog.text
         # Who needs no place is let in.
         assert (await http.get("/healthz")).status_code == 200
         go.set()

@@ -11,6 +11,9 @@ import json
 import logging
 import resource
 import secrets
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import uvicorn
@@ -37,6 +40,8 @@ def config(settings: Settings, app: FastAPI, host: str, port: int) -> uvicorn.Co
         "room": app.state.room,
         "head_seconds": settings.gateway_head_seconds,
         "body_seconds": settings.gateway_body_seconds,
+        "origins": frozenset(settings.gateway_cors_origins),
+        "turned_away": _Tally(),
     }
     return uvicorn.Config(
         app,
@@ -78,6 +83,8 @@ class Protocol(HttpToolsProtocol):
     room: ClassVar[Room]
     head_seconds: ClassVar[float] = 10.0
     body_seconds: ClassVar[float] = 60.0
+    origins: ClassVar[frozenset[str]] = frozenset()
+    turned_away: ClassVar[_Tally]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -205,11 +212,23 @@ class Protocol(HttpToolsProtocol):
     def _turn_away(self) -> None:
         """Refuses, and ends the connection when the body was sent: ended before, the answer would be lost with it."""
         self._turned_away = True
-        self.transport.write(_bare(503, "OVERLOADED", BUSY, retry_after=1))
+        self.turned_away.add()
+        self.transport.write(_bare(503, "OVERLOADED", BUSY, retry_after=1, more=self._cors()))
         if self.expect_100_continue:
             self.transport.close()
         else:
             self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _cors(self) -> dict[str, str]:
+        """Lets a page of an allowed origin read the refusal, as the application's own answers do."""
+        origin = dict(self.scope["headers"]).get(b"origin", b"").decode("latin-1")
+        if not origin or not self.origins & {origin, "*"}:
+            return {}
+        return {
+            "access-control-allow-origin": "*" if "*" in self.origins else origin,
+            "access-control-expose-headers": "X-Request-Id, Retry-After",
+            "vary": "Origin",
+        }
 
     def _discard(self, size: int) -> None:
         self._discarded += size
@@ -249,7 +268,29 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def _bare(status: int, code: str, sentence: str, *, retry_after: int | None = None) -> bytes:
+class _Tally:
+    """Says how many were turned away, once a second at most: a line for each would cost what turning away saves."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._said = -1.0
+
+    def add(self) -> None:
+        self._count += 1
+        now = time.monotonic()
+        if now - self._said >= 1.0:
+            logger.warning("no place for work is free: %d requests were turned away", self._count)
+            self._count, self._said = 0, now
+
+
+def _bare(
+    status: int,
+    code: str,
+    sentence: str,
+    *,
+    retry_after: int | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """A problem as it goes over the wire, with the headers that the application would give it."""
     request_id = secrets.token_hex(8)
     body = json.dumps({**problems.members(status, code, sentence), "request_id": request_id}).encode()
@@ -260,6 +301,7 @@ def _bare(status: int, code: str, sentence: str, *, retry_after: int | None = No
         "x-request-id": request_id,
         **({} if retry_after is None else {"retry-after": str(retry_after)}),
         **SECURITY_HEADERS,
+        **more,
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {status} {problems.phrase(status)}\r\n{lines}\r\n".encode() + body
