@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import random
 import threading
@@ -82,7 +83,11 @@ async def make_batcher(fake: FakeEngine) -> AsyncIterator[MakeBatcher]:
     made: list[Batcher] = []
 
     def make(limits: Limits | None = None, on_fatal: Callable[[], None] | None = None) -> Batcher:
-        batcher = Batcher(fake, limits or Limits(preprocess_threads=1), on_fatal)
+        limits = limits or Limits(preprocess_threads=1)
+        if limits.batch_seconds == Limits().batch_seconds:
+            # What a slow machine takes for a pass must not decide how many go into the next.
+            limits = dataclasses.replace(limits, batch_seconds=1000.0)
+        batcher = Batcher(fake, limits, on_fatal)
         batcher.start()
         made.append(batcher)
         return batcher
