@@ -354,6 +354,25 @@ async def test_closing_leaves_nobody_waiting(make_batcher: Any, fake: Any) -> No
         await batcher.submit([b"1"])
 
 
+async def test_who_is_being_prepared_when_it_closes_is_told(make_batcher: Any, fake: Any) -> None:
+    batcher = make_batcher()
+    held, entered = threading.Event(), threading.Event()
+    prepare = fake.preprocess
+
+    def preprocess(data: bytes) -> int:
+        entered.set()
+        assert held.wait(100)
+        return int(prepare(data))
+
+    fake.preprocess = preprocess
+    (late,) = await batcher.submit([b"1"])
+    await until(entered.is_set)
+    await batcher.close()
+    held.set()
+    async with asyncio.timeout(60):
+        assert isinstance(await late, errors.Unavailable)
+
+
 async def test_a_fault_in_the_owner_itself_leaves_nobody_waiting(
     make_batcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,7 +174,8 @@ class Batcher:
         self._preparing[item.lane] -= 1
         self._wake.set()
         error = None if future.cancelled() else future.exception()
-        if future.cancelled():
+        if future.cancelled() or self._closing:
+            # One that was in work when the queues were emptied would wait there for an owner that has gone.
             error = errors.Unavailable("the service is stopping", reason="STOPPING", retry_after=1.0)
         if error is not None:
             if not isinstance(error, errors.ServiceError):
