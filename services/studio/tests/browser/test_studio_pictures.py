@@ -102,7 +102,7 @@ def test_the_system(emulated: Studio, page: Page, shots: Callable[[Page, str], N
         expect(keyed(page, "services").get_by_text(name, exact=True).first).to_be_visible()
     expect(keyed(page, "services")).not_to_contain_text("Down")
     expect(keyed(page, "keys")).to_contain_text("shop")
-    expect(keyed(page, "keys")).to_contain_text("2 keys")
+    expect(keyed(page, "keys")).to_contain_text("Keys: 2")
     expect(keyed(page, "keys")).not_to_contain_text("emulated-")
     expect(page.get_by_test_id("stMetric").first).to_contain_text("₹")
     expect(page.get_by_test_id("stMetric").nth(1)).to_contain_text("4")
