@@ -141,6 +141,13 @@ ALERTS = (
         "The device of {{ $labels.pod }} failed the same pictures twice.",
     ),
     Alert(
+        "EmbeddingWorkersLost",
+        "sum by (pod) (increase(jewelry_embedding_workers_lost_total[10m])) > 4",
+        "0m",
+        "ticket",
+        "{{ $labels.pod }} lost {{ $value }} decoding processes in 10 minutes: to a picture, or for want of memory.",
+    ),
+    Alert(
         "ServiceErrors",
         "jewelry:rpc_errors:ratio5m > 0.05",
         "5m",

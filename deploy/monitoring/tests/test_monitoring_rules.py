@@ -64,6 +64,11 @@ CASES: dict[str, tuple[Series, Series]] = {
         {'jewelry_embedding_device_failures_total{attempt="retry",pod="e-1"}': "0x80 1x9"},
         {'jewelry_embedding_device_failures_total{attempt="first",pod="e-1"}': "0x80 1x9"},
     ),
+    "EmbeddingWorkersLost": (
+        {'jewelry_embedding_workers_lost_total{pod="e-1"}': "0x80 8x9"},
+        # One picture, and it is tried twice.
+        {'jewelry_embedding_workers_lost_total{pod="e-1"}': "0x80 2x9"},
+    ),
     "ServiceErrors": (
         {
             f'jewelry_rpc_server_seconds_count{{{SERVICE}="analyzer",code="OK"}}': "0+90x90",

@@ -34,11 +34,11 @@ def pictures(first: int, count: int) -> list[bytes]:
     return [b"%d" % number for number in range(first, first + count)]
 
 
-async def hold_device(batcher: Any, fake: Any) -> asyncio.Future[Any]:
+async def hold_device(batcher: Any, fake: Any, lane: Lane = Lane.INTERACTIVE) -> asyncio.Future[Any]:
     """Keeps the device busy with picture 0 until `fake.device_open` is set."""
     fake.entered.clear()
     fake.device_open.clear()
-    (first,) = await batcher.submit([b"0"])
+    (first,) = await batcher.submit([b"0"], lane=lane)
     await until(fake.entered.is_set)
     return first
 
@@ -81,6 +81,36 @@ async def test_a_pass_is_no_longer_than_aimed_at(make_batcher: Any, fake: Any) -
     await batcher.embed([b"0"])
     await batcher.embed(pictures(0, 12), lane=Lane.BULK)
     assert max(len(batch) for batch in fake.batches) <= 2
+
+
+async def test_passes_are_longer_while_no_person_is_near(
+    make_batcher: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batcher = make_batcher(Limits(preprocess_threads=1, batch_seconds=0.02, quiet_batch_seconds=1000.0))
+    slow = fake.infer
+
+    def infer(batch: Any) -> Any:
+        time.sleep(0.01 * len(batch))
+        return slow(batch)
+
+    async def sizes() -> list[int]:
+        """Of the passes that bulk is done in, behind a first one."""
+        fake.batches.clear()
+        first = await hold_device(batcher, fake, Lane.BULK)
+        bulk = await batcher.submit(pictures(100, 8), lane=Lane.BULK)
+        await prepared(batcher, 8)
+        fake.device_open.set()
+        await asyncio.gather(first, *bulk)
+        return [len(batch) for batch in fake.batches][1:]
+
+    fake.infer = infer
+    # Nobody was ever there.
+    await batcher.embed([b"0"], lane=Lane.BULK)
+    assert await sizes() == [4, 4]
+    await batcher.embed([b"0"])
+    assert max(await sizes()) <= 2
+    monkeypatch.setattr("embedding_service.batcher._NEAR", 0.0)
+    assert await sizes() == [4, 4]
 
 
 async def test_a_persons_pass_is_not_made_longer_by_bulk(make_batcher: Any, fake: Any) -> None:

@@ -76,6 +76,18 @@ METRICS = {
 }
 
 
+def workers(process: int) -> list[int]:
+    """The processes that it decodes pictures in."""
+    children = " ".join(path.read_text() for path in Path(f"/proc/{process}").glob("task/*/children"))
+    return [int(child) for child in children.split()]
+
+
+def resident(process: int) -> int:
+    """MiB of a process and its workers; pages that they share count for each."""
+    pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in (process, *workers(process)))
+    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
 def labels(exported: str, name: str) -> list[set[str]]:
     """The labels, less the histograms' and the exporter's own, of each line of a metric."""
     lines = [line for line in exported.splitlines() if line.startswith(f"jewelry_embedding_{name}{{")]
@@ -137,6 +149,49 @@ async def test_sigterm_with_100_in_flight(tmp_path: Path, photos: list[bytes]) -
     assert 'jewelry_embedding_outstanding_images{lane="bulk"' in exported
 
 
+async def test_workers_that_die_lose_no_picture_and_none_outlives_the_service(
+    tmp_path: Path, photos: list[bytes]
+) -> None:
+    metrics = free_port()
+    process, address = start(tmp_path, EMBED_ENGINE="perceptual", METRICS_PORT=str(metrics))
+    try:
+        descriptors = [pb.DESCRIPTOR.services_by_name["EmbeddingService"]]
+        async with client.connect(address, descriptors, settings()) as channel:
+            stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+            await stub.GetModel(pb.GetModelRequest(), timeout=60, wait_for_ready=True)
+            calls = [
+                asyncio.ensure_future(stub.EmbedImages(pb.EmbedImagesRequest(images=[photo]), timeout=60))
+                for photo in photos[:30]
+            ]
+            async with asyncio.timeout(60):
+                while sum(call.done() for call in calls) < 5:
+                    await asyncio.sleep(0.01)
+            before = workers(process.pid)
+            for worker in before:
+                os.kill(worker, signal.SIGKILL)
+            answers = await asyncio.gather(*calls)
+            # All of them, those of the other lane too, are there again for the next pictures.
+            for lane in (pb.LANE_INTERACTIVE, pb.LANE_BULK):
+                request = pb.EmbedImagesRequest(images=photos[:8], lane=lane)
+                answers.append(await stub.EmbedImages(request, timeout=60))
+        assert all(result.HasField("embedding") for answer in answers for result in answer.results)
+        assert len(before) == 2 * cpus()
+        lost = re.findall(r"^jewelry_embedding_workers_lost_total\S* (\d+)", scrape(metrics), re.MULTILINE)
+        assert [int(number) for number in lost] == [2 * cpus()]
+        now = workers(process.pid)
+        assert len(now) == 2 * cpus()
+        assert not {*now} & {*before}
+        process.kill()
+        process.wait(30)
+        async with asyncio.timeout(30):
+            while any(Path(f"/proc/{worker}").exists() for worker in now):
+                await asyncio.sleep(0.05)
+    finally:
+        process.kill()
+        _, log = process.communicate()
+    assert "Traceback" not in log
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 async def test_sigterm_with_100_in_flight_20_times_in_a_row(tmp_path: Path, photos: list[bytes]) -> None:
@@ -179,11 +234,6 @@ async def test_memory_stays_flat_over_20000_pictures(tmp_path: Path, encode: Cal
     ]
     process, address = start(tmp_path, EMBED_ENGINE="perceptual")
 
-    def resident() -> int:
-        """MiB of the service's process."""
-        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
-
     try:
         descriptors = [pb.DESCRIPTOR.services_by_name["EmbeddingService"]]
         async with client.connect(address, descriptors, settings()) as channel:
@@ -196,11 +246,11 @@ async def test_memory_stays_flat_over_20000_pictures(tmp_path: Path, encode: Cal
                 assert result.vector is not None
                 count += 1
                 if count % 2_500 == 0:
-                    print(f"{count:>8}  {resident()}")
+                    print(f"{count:>8}  {resident(process.pid)}")
                 if count == 5_000:
-                    early = resident()
+                    early = resident(process.pid)
             assert count == 20_000
-            assert resident() - early < 32
+            assert resident(process.pid) - early < 32
     finally:
         process.kill()
         process.communicate()

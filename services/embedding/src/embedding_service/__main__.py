@@ -26,6 +26,7 @@ def limits(settings: Settings) -> Limits:
         preprocess_threads=settings.preprocess_threads or cpus(),
         wait_seconds=settings.embed_batch_wait_ms / 1000,
         batch_seconds=settings.embed_batch_target_ms / 1000,
+        quiet_batch_seconds=settings.embed_batch_quiet_ms / 1000,
     )
 
 
@@ -52,6 +53,7 @@ def main() -> None:
             Embedder(
                 partial(load_engine, settings),
                 limits(settings),
+                processes=settings.preprocess_in == "processes",
                 max_streams=settings.embed_max_streams,
                 # A device that fails every pass is mended by a fresh process: drain, end, be restarted.
                 on_fatal=lambda: os.kill(os.getpid(), signal.SIGTERM),

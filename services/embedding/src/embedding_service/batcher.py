@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -29,6 +30,8 @@ from servicekit import errors
 
 logger = logging.getLogger(__name__)
 
+# Seconds after the last interactive item in which the next is thought near.
+_NEAR = 60.0
 # Items handed to a lane's threads beyond those that they work on: a thread that is done need not wait for the loop.
 _NEXT = 1
 
@@ -40,10 +43,18 @@ class Batcher:
         engine: What prepares and computes.
         limits: Bounds.
         on_fatal: Called once when the device has failed too often in a row to be trusted.
+        prepare: What prepares the pictures of each lane, where it is not the engine's own function on these threads.
     """
 
-    def __init__(self, engine: Engine, limits: Limits, on_fatal: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits,
+        on_fatal: Callable[[], None] | None = None,
+        prepare: Mapping[Lane, Callable[[bytes], Any]] | None = None,
+    ) -> None:
         self._engine = engine
+        self._prepare = prepare or {}
         self._limits = limits
         self._waiting = Turns(limits.bulk_share)
         self._ready = Turns(limits.bulk_share)
@@ -56,6 +67,7 @@ class Batcher:
         self._device = Device(engine, limits.failures, on_fatal)
         self._busy = False
         self._idle_since: float | None = None
+        self._last_interactive = -math.inf
         self._stale = False
         self._closing = False
         self._wake = asyncio.Event()
@@ -123,6 +135,8 @@ class Batcher:
         if self._closing:
             raise errors.Unavailable("the service is stopping", reason="STOPPING", retry_after=1.0)
         await self._admission.enter(len(payloads), sum(map(len, payloads)), lane, deadline, wait=wait)
+        if lane is Lane.INTERACTIVE:
+            self._last_interactive = time.monotonic()
         loop = asyncio.get_running_loop()
         futures = []
         for payload in payloads:
@@ -166,7 +180,9 @@ class Batcher:
             if self._hopeless(item, (self._per_preparation.value or 0.0) + (self._per_pass.value or 0.0)):
                 continue
             self._preparing[item.lane] += 1
-            work = self._engine.preprocess if item.kind is Kind.IMAGE else self._engine.tokenize
+            work: Callable[[Any], Any] = self._engine.tokenize
+            if item.kind is Kind.IMAGE:
+                work = self._prepare.get(item.lane) or self._engine.preprocess
             future = asyncio.get_running_loop().run_in_executor(self._pools[item.lane], _timed, work, item)
             future.add_done_callback(partial(self._prepared, item))
 
@@ -234,7 +250,10 @@ class Batcher:
         """
         if not self._per_item.value:
             return self._engine.max_batch
-        return max(1, min(self._engine.max_batch, round(self._limits.batch_seconds * share / self._per_item.value)))
+        seconds = self._limits.batch_seconds
+        if time.monotonic() - self._last_interactive > _NEAR:
+            seconds = max(seconds, self._limits.quiet_batch_seconds)
+        return max(1, min(self._engine.max_batch, round(seconds * share / self._per_item.value)))
 
     def _worth_waiting(self) -> bool:
         """Whether the idle device should wait a little for more, as configured."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from PIL import Image
 
@@ -14,7 +14,23 @@ from servicekit import images
 # those as there are threads would end a container, and such a file may have a few kilobytes.
 LARGE_PIXELS = 16_000_000
 _LARGE_AT_ONCE = 2
-_large = threading.BoundedSemaphore(_LARGE_AT_ONCE)
+_places = threading.BoundedSemaphore(_LARGE_AT_ONCE)
+
+
+@contextmanager
+def large() -> Iterator[None]:
+    """A place among the large pictures that are decoded at once; waits for one."""
+    with _places:
+        yield
+
+
+_guard: Callable[[], AbstractContextManager[None]] = large
+
+
+def guard_large(guard: Callable[[], AbstractContextManager[None]]) -> None:
+    """Has `guard` give out the places in place of `large`: where several processes share them."""
+    global _guard
+    _guard = guard
 
 
 @contextmanager
@@ -32,5 +48,5 @@ def decoded(data: bytes, min_side: int) -> Iterator[tuple[images.ImageInfo, Imag
     if header.width * header.height <= LARGE_PIXELS:
         yield header, images.decode_rgb(data, min_side=min_side)
         return
-    with _large:
+    with _guard():
         yield header, images.decode_rgb(data, min_side=min_side)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from embedding_service.batcher import Batcher
 from embedding_service.engine import Engine, ModelCard
 from embedding_service.queues import Kind, Lane, Limits, Outcome
+from embedding_service.threads import BULK_NICENESS
+from embedding_service.workers import Workers
 from servicekit import errors
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Embedder:
     Args:
         load: Loads the engine; slow, runs on a thread of its own in `start`.
         limits: Bounds of the batcher.
+        processes: Prepare pictures in processes of their own, as many for each lane as it has threads.
         max_streams: Streams open at once.
         on_fatal: Called when the device cannot be trusted any more.
     """
@@ -43,16 +46,19 @@ class Embedder:
         load: Callable[[], Engine],
         limits: Limits,
         *,
+        processes: bool = False,
         max_streams: int = 32,
         on_fatal: Callable[[], None] | None = None,
     ) -> None:
         self._load = load
         self._limits = limits
+        self._processes = processes
         self._max_streams = max_streams
         self._on_fatal = on_fatal
         self._streams = 0
         self._engine: Engine | None = None
         self._batcher: Batcher | None = None
+        self._workers: dict[Lane, Workers] = {}
 
     async def start(self) -> None:
         """Loads the model and makes it ready for the first picture.
@@ -63,15 +69,21 @@ class Embedder:
         engine = await asyncio.to_thread(self._load)
         await asyncio.to_thread(engine.warm_up)
         self._engine = engine
-        self._batcher = Batcher(engine, self._limits, self._on_fatal)
+        if self._processes:
+            count = self._limits.preprocess_threads
+            for lane, niceness in ((Lane.INTERACTIVE, 0), (Lane.BULK, BULK_NICENESS)):
+                self._workers[lane] = await asyncio.to_thread(Workers, engine.preprocess, count, niceness=niceness)
+        self._batcher = Batcher(engine, self._limits, self._on_fatal, self._workers)
         self._batcher.start()
         card = engine.card
         logger.info("%s on %s, %s, %s; %s", card.id, card.engine, card.device, card.dtype, card.detail or "ready")
 
     async def close(self) -> None:
-        """Ends the batcher and the engine."""
+        """Ends the batcher, the workers and the engine."""
         if self._batcher is not None:
             await self._batcher.close()
+        for workers in self._workers.values():
+            workers.close()
         if self._engine is not None:
             self._engine.close()
 

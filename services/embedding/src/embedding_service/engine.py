@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,19 +55,19 @@ class Engine(Protocol):
     """A model on a device.
 
     `preprocess` and `tokenize` run on many threads at once and touch no device; `infer` and
-    `infer_texts` run on one thread at a time. What `preprocess` returns is opaque to the callers and
-    has the same size for every picture.
+    `infer_texts` run on one thread at a time.
     """
 
     card: ModelCard
     # Most items that `infer` takes.
     max_batch: int
 
-    def preprocess(self, data: bytes) -> Any:
-        """An encoded file to the model's input.
+    @property
+    def preprocess(self) -> Callable[[bytes], Any]:
+        """A function from an encoded file to the model's input, an array of the same size for every picture.
 
-        Raises:
-            errors.InvalidArgument: The file cannot be read or breaks a limit.
+        It can be pickled without the engine, since it is called in other processes too, and raises
+        `errors.InvalidArgument` where the file cannot be read or breaks a limit.
         """
 
     def infer(self, batch: Sequence[Any]) -> Vectors:

@@ -48,6 +48,9 @@ batch_size = _meter.create_histogram(
 device_failures = _meter.create_counter(
     "jewelry_embedding_device_failures", description="Passes that the device failed, before and after the retry."
 )
+workers_lost = _meter.create_counter(
+    "jewelry_embedding_workers_lost", description="Processes that died over a picture, or were killed for being stuck."
+)
 
 
 def show_zeros() -> None:
@@ -63,3 +66,4 @@ def show_zeros() -> None:
             refused.add(0, {"lane": lane, "reason": reason})
     for attempt in ("first", "retry"):
         device_failures.add(0, {"attempt": attempt})
+    workers_lost.add(0)

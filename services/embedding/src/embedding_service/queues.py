@@ -44,6 +44,8 @@ class Limits:
         preprocess_threads: Items of a lane prepared at once.
         wait_seconds: Longest wait for a fuller batch while the device idles; 0 never waits.
         batch_seconds: Length of a pass aimed at: no interactive item waits longer for the device.
+        quiet_batch_seconds: The same while no interactive item came for a minute. Longer passes do more of bulk; who
+            comes first after that waits for one of them.
         bulk_share: Every so many turns one goes to bulk while interactive items wait.
         bulk_room: Share of the room that bulk may fill.
         failures: Passes that fail in a row before the device is given up.
@@ -54,6 +56,7 @@ class Limits:
     preprocess_threads: int = 2
     wait_seconds: float = 0.0
     batch_seconds: float = 0.25
+    quiet_batch_seconds: float = 0.6
     bulk_share: int = 8
     bulk_room: float = 0.75
     failures: int = 8

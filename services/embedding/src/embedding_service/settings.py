@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 from servicekit import ServiceSettings
 
 EngineChoice = Literal["auto", "clip", "perceptual"]
+PlaceChoice = Literal["processes", "threads"]
 RuntimeChoice = Literal["auto", "torch", "openvino"]
 DtypeChoice = Literal["auto", "float32", "bfloat16"]
 
@@ -36,10 +37,16 @@ class Settings(ServiceSettings):
         0.0, ge=0, le=1000, description="Longest wait for a fuller batch while the device idles."
     )
     embed_batch_target_ms: float = Field(
-        150.0, gt=0, description="Longest bulk pass aimed at, so that an interactive image never waits long."
+        100.0, gt=0, description="Longest bulk pass aimed at, so that an interactive image never waits long."
+    )
+    embed_batch_quiet_ms: float = Field(
+        600.0, gt=0, description="The same while no interactive image came for a minute; never below the former."
     )
     embed_threads: int = Field(0, ge=0, le=256, description="Threads of one CPU pass; 0: the CPUs at hand.")
-    preprocess_threads: int = Field(0, ge=0, le=256, description="Decoding threads of each lane; 0: the CPUs at hand.")
+    preprocess_in: PlaceChoice = Field("processes", description="Where pictures are decoded.")
+    preprocess_threads: int = Field(
+        0, ge=0, le=256, description="Pictures of each lane decoded at once; 0: the CPUs at hand."
+    )
     embed_max_outstanding_images: int = Field(2048, ge=1, description="Images queued and in work; more are refused.")
     embed_max_outstanding_mb: int = Field(512, ge=32, description="MiB of files queued and in work.")
     embed_max_streams: int = Field(32, ge=1, description="Streams open at once; more are refused.")

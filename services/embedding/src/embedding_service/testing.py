@@ -1,9 +1,35 @@
-"""A checkpoint without a download: whole, of the real size and shape, with random weights."""
+"""A checkpoint without a download, with random weights, and a preprocessing that fails on demand."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedding_service import decoding
+
+
+def prepare_fragile(data: bytes) -> NDArray[np.int32]:
+    """What a worker can be made to do, by the file that it gets.
+
+    `die` and `hang` do that, `fault` raises; a number becomes itself and the process's id, a picture its width and
+    height.
+    """
+    if data == b"die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if data == b"hang":
+        time.sleep(1000)
+    if data == b"fault":
+        raise ZeroDivisionError("a fault of this code")
+    if data.isdigit():
+        return np.array([int(data), os.getpid()], dtype=np.int32)
+    with decoding.decoded(data, 8) as (header, _):
+        return np.array([header.width, header.height], dtype=np.int32)
 
 
 def write_random_checkpoint(folder: Path, seed: int = 0) -> Path:

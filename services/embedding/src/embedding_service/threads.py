@@ -7,7 +7,7 @@ import sys
 import threading
 
 # The scale ends at 19; at 10 a thread gets a tenth of what one of rank 0 gets beside it.
-_BULK_NICENESS = 10
+BULK_NICENESS = 10
 
 
 def yield_to_others() -> None:
@@ -18,7 +18,7 @@ def yield_to_others() -> None:
     """
     # Linux alone has priorities of threads; elsewhere the call would mean the process.
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BULK_NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BULK_NICENESS)
 
 
 def let_the_loop_in() -> None:

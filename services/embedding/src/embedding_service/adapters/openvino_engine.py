@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,9 @@ class OpenVinoEngine:
     """
 
     def __init__(self, checkpoint: Checkpoint, *, dtype: str, max_batch: int, threads: int) -> None:
-        self._rules = checkpoint.rules
+        # Encoded file to uint8 (side, side, 3).
+        self.preprocess = partial(pixels.prepare, rules=checkpoint.rules)
+        self._side = checkpoint.rules.crop
         self._threads = threads
         self._core = Core()
         self._tokenizer = ClipTokenizer.load(checkpoint)
@@ -65,10 +68,6 @@ class OpenVinoEngine:
             engine="openvino", device="cpu", dtype=dtype, has_text_tower=self._text is not None, notes=notes
         )
 
-    def preprocess(self, data: bytes) -> NDArray[np.uint8]:
-        """Encoded file to uint8 (side, side, 3)."""
-        return pixels.prepare(data, self._rules)
-
     def infer(self, batch: Sequence[NDArray[np.uint8]]) -> Vectors:
         """Pixels to image_embeds, float32 (B, dimension), not normalised."""
         return _run(self._vision, [np.stack(batch)])
@@ -88,7 +87,7 @@ class OpenVinoEngine:
 
     def warm_up(self) -> None:
         """One pass of each tower, so that kernels are built."""
-        self.infer(_probes(self._rules.crop)[:1])
+        self.infer(_probes(self._side)[:1])
         if self._text is not None:
             self.infer_texts([self.tokenize("a photo")])
 
@@ -115,7 +114,7 @@ class OpenVinoEngine:
         """The fastest type that keeps the vectors, and what an operator should know about it."""
         if not self._has_bfloat16():
             return "float32", ""
-        probes = np.stack(_probes(self._rules.crop))
+        probes = np.stack(_probes(self._side))
         exact, fast = (_run(self._compile(vision, dtype), [probes]) for dtype in ("float32", "bfloat16"))
         lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(fast, axis=1)
         cosine = float(((exact * fast).sum(axis=1) / lengths).min())

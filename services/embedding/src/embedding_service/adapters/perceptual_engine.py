@@ -19,13 +19,21 @@ from servicekit import errors
 _MIN_SIDE = 448
 
 
+def describe_file(data: bytes) -> NDArray[np.float32]:
+    """Encoded file to its descriptor, float32 (512,)."""
+    with decoded(data, _MIN_SIDE) as (_, image):
+        return descriptor.describe(image)
+
+
 class PerceptualEngine:
-    """Everything happens in `preprocess`, on the pool's threads.
+    """Everything happens in `preprocess`.
 
     Args:
         max_batch: Most pictures in one pass.
         detail: Why this engine answers, for operators.
     """
+
+    preprocess = staticmethod(describe_file)
 
     def __init__(self, *, max_batch: int = 64, detail: str = "") -> None:
         calibrated = thresholds()
@@ -45,11 +53,6 @@ class PerceptualEngine:
             similar_distance=calibrated["similar_distance"],
             detail=detail,
         )
-
-    def preprocess(self, data: bytes) -> NDArray[np.float32]:
-        """Encoded file to its descriptor."""
-        with decoded(data, _MIN_SIDE) as (_, image):
-            return descriptor.describe(image)
 
     def infer(self, batch: Sequence[NDArray[np.float32]]) -> Vectors:
         """Stacks what is already computed."""

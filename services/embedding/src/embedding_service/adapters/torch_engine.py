@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -39,7 +40,9 @@ class TorchEngine:
 
     def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: str, max_batch: int, threads: int) -> None:
         torch.set_num_threads(threads)
-        self._rules = checkpoint.rules
+        # Encoded file to uint8 (side, side, 3).
+        self.preprocess = partial(pixels.prepare, rules=checkpoint.rules)
+        self._side = checkpoint.rules.crop
         self._device = torch.device(device)
         self._dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
         # First, since it is checked sooner than the weights are read.
@@ -53,10 +56,6 @@ class TorchEngine:
         self.card = checkpoint.card(
             engine="torch", device=str(self._device), dtype=dtype, has_text_tower=self._tokenizer is not None
         )
-
-    def preprocess(self, data: bytes) -> NDArray[np.uint8]:
-        """Encoded file to uint8 (side, side, 3)."""
-        return pixels.prepare(data, self._rules)
 
     def infer(self, batch: Sequence[NDArray[np.uint8]]) -> Vectors:
         """Pixels to image_embeds, float32 (B, dimension), not normalised."""
@@ -88,7 +87,7 @@ class TorchEngine:
 
     def warm_up(self) -> None:
         """One pass, and on a CUDA device one per size of batch, so that kernels are chosen and captured."""
-        blank = np.zeros((self._rules.crop, self._rules.crop, 3), np.uint8)
+        blank = np.zeros((self._side, self._side, 3), np.uint8)
         self.infer([blank])
         if not self._cuda:
             return
