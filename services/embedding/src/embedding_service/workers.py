@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import multiprocessing
-import os
 import pickle
 import queue
 import subprocess
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedding_service import decoding, metrics
+from embedding_service.settings import harmless_environment
 from embedding_service.worker import GO, LARGE, READY
 from servicekit import errors
 
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 # Seconds. The largest picture allowed takes a few, ten times that where bulk gives way to others; one that takes longer
 # than this holds its worker for ever.
 _LONGEST = 120.0
-# What a worker needs to find its interpreter's parts. No more: it reads strangers' files, and has no use for secrets.
-_INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 
 Prepare = Callable[[bytes], NDArray[Any]]
 
@@ -136,8 +134,7 @@ class _Worker:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 # One thread each: there are as many processes as CPUs.
-                env={name: os.environ[name] for name in _INHERITED if name in os.environ}
-                | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                env=harmless_environment() | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
         self._connection, self._greeted = ours, False
         ours.send_bytes(self._function)
