@@ -145,7 +145,7 @@ ALERTS = (
         "sum by (pod) (increase(jewelry_embedding_workers_lost_total[10m])) > 4",
         "0m",
         "ticket",
-        "{{ $labels.pod }} lost {{ $value }} decoding processes in 10 minutes: to a picture, or for want of memory.",
+        "{{ $labels.pod }} lost {{ $value }} decoding processes in 10 minutes, to pictures or for want of memory.",
     ),
     Alert(
         "ServiceErrors",

@@ -153,7 +153,7 @@ async def test_workers_that_die_lose_no_picture_and_none_outlives_the_service(
     tmp_path: Path, photos: list[bytes]
 ) -> None:
     metrics = free_port()
-    process, address = start(tmp_path, EMBED_ENGINE="perceptual", METRICS_PORT=str(metrics))
+    process, address = start(tmp_path, EMBED_ENGINE="perceptual", METRICS_PORT=str(metrics), PREPROCESS_THREADS="2")
     try:
         descriptors = [pb.DESCRIPTOR.services_by_name["EmbeddingService"]]
         async with client.connect(address, descriptors, settings()) as channel:
@@ -175,11 +175,11 @@ async def test_workers_that_die_lose_no_picture_and_none_outlives_the_service(
                 request = pb.EmbedImagesRequest(images=photos[:8], lane=lane)
                 answers.append(await stub.EmbedImages(request, timeout=60))
         assert all(result.HasField("embedding") for answer in answers for result in answer.results)
-        assert len(before) == 2 * cpus()
+        assert len(before) == 4
         lost = re.findall(r"^jewelry_embedding_workers_lost_total\S* (\d+)", scrape(metrics), re.MULTILINE)
-        assert [int(number) for number in lost] == [2 * cpus()]
+        assert [int(number) for number in lost] == [4]
         now = workers(process.pid)
-        assert len(now) == 2 * cpus()
+        assert len(now) == 4
         assert not {*now} & {*before}
         process.kill()
         process.wait(30)
@@ -216,6 +216,8 @@ async def test_1000_mutated_files_kill_no_process(tmp_path: Path, seeds: list[by
         refused = [result.error.reason for result in results if result.error is not None]
         assert 50 < len(refused) < 950
         assert all(reason.startswith("IMAGE_") for reason in refused)
+        # Nor a process that decodes.
+        assert "IMAGE_DECODER_FAILED" not in refused
         assert answer.results[0].HasField("embedding")
         assert process.poll() is None
     finally:

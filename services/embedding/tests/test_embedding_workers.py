@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from embedding_service import decoding, workers
 from embedding_service.adapters.perceptual_engine import describe_file
 from embedding_service.pixels import PixelRules, prepare
 from embedding_service.testing import prepare_fragile
+from embedding_service.threads import BULK_NICENESS, yield_to_others
 from embedding_service.workers import Prepare, WorkerFault, Workers
 from servicekit import errors
 
@@ -31,8 +34,8 @@ def make() -> Iterator[Make]:
     """Starts workers, and closes them in the end."""
     made: list[Workers] = []
 
-    def making(function: Prepare = prepare_fragile, count: int = 1, niceness: int = 0) -> Workers:
-        made.append(Workers(function, count, niceness=niceness))
+    def making(function: Prepare = prepare_fragile, count: int = 1, **options: Any) -> Workers:
+        made.append(Workers(function, count, **options))
         return made[-1]
 
     yield making
@@ -88,9 +91,10 @@ def test_workers_lost_without_a_pictures_fault_cost_nothing(make: Make) -> None:
 def test_a_worker_that_hangs_is_replaced(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make()
     hung = made.processes
-    monkeypatch.setattr(workers, "_LONGEST", 3.0)
-    with pytest.raises(errors.InvalidArgument, match="twice without an answer"):
-        made(b"hang")
+    with monkeypatch.context() as impatient:
+        impatient.setattr(workers, "_LONGEST", 1.0)
+        with pytest.raises(errors.InvalidArgument, match="ended without an answer"):
+            made(b"hang")
     assert made(b"6")[1] not in hung
     assert not any(Path(f"/proc/{process}").exists() for process in hung)
 
@@ -107,6 +111,39 @@ def test_what_is_left_of_an_answer_is_not_taken_for_the_next(make: Make, monkeyp
     monkeypatch.setattr(workers.json, "loads", broken)
     assert [made(b"4")[0], made(b"9")[0]] == [4, 9]
     assert before not in made.processes
+
+
+def test_a_worker_that_hangs_ends_though_nobody_kills_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as impatient:
+        impatient.setattr(workers, "_LONGEST", 1.0)
+        made = make()
+    (worker,) = made.processes
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(made, b"hang")
+        ended = time.monotonic() + 60
+        while worker in made.processes and time.monotonic() < ended:
+            time.sleep(0.01)
+        lost = worker not in made.processes
+        made.close()
+        assert lost
+        with pytest.raises(errors.Unavailable):
+            asked.result(60)
+
+
+def test_a_start_that_fails_is_no_fault_of_the_picture(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up: list[int] = []
+    made = make(on_fatal=lambda: given_up.append(1))
+    (worker,) = made.processes
+    os.kill(worker, signal.SIGKILL)
+    os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
+    with monkeypatch.context() as broken:
+        broken.setattr("sys.executable", "/bin/false")
+        for number in range(10):
+            assert len(given_up) == (number >= 8)
+            with pytest.raises(errors.Unavailable) as caught:
+                made(b"1")
+            assert caught.value.reason == "NO_WORKERS"
+    assert made(b"1")[0] == 1
 
 
 def test_a_fault_of_the_code_is_told_with_its_traceback(make: Make) -> None:
@@ -129,10 +166,16 @@ def test_closing_tells_who_waits_and_leaves_no_process(make: Make) -> None:
     (worker,) = made.processes
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(made, b"hang") for _ in range(2)]
+        # One is in work, the other waits for the worker.
+        while not made._idle.empty():
+            time.sleep(0.01)
+        time.sleep(0.2)
         made.close()
         for future in waiting:
             with pytest.raises(errors.Unavailable):
                 future.result(30)
+    with pytest.raises(errors.Unavailable):
+        made(b"1")
     assert not made.processes
     assert not Path(f"/proc/{worker}").exists()
 
@@ -170,8 +213,15 @@ def test_a_worker_imports_no_more_than_it_needs() -> None:
 
 
 def test_bulks_workers_give_way(make: Make) -> None:
-    (worker,) = make(niceness=10).processes
-    assert os.getpriority(os.PRIO_PROCESS, worker) == 10
+    made = make(niceness=BULK_NICENESS)
+    (worker,) = made.processes
+    made(b"1")
+    assert os.getpriority(os.PRIO_PROCESS, worker) == BULK_NICENESS
+    os.kill(worker, signal.SIGKILL)
+    # The one that is started in its place gives way no further, though the thread that starts it does so already.
+    with ThreadPoolExecutor(1, initializer=yield_to_others) as pool:
+        (_, again) = pool.submit(made, b"1").result(60)
+    assert os.getpriority(os.PRIO_PROCESS, int(again)) == BULK_NICENESS
 
 
 def test_workers_that_cannot_start_say_what_does_without_them(

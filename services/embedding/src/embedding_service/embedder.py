@@ -72,7 +72,9 @@ class Embedder:
         if self._processes:
             count = self._limits.preprocess_threads
             for lane, niceness in ((Lane.INTERACTIVE, 0), (Lane.BULK, BULK_NICENESS)):
-                self._workers[lane] = await asyncio.to_thread(Workers, engine.preprocess, count, niceness=niceness)
+                self._workers[lane] = await asyncio.to_thread(
+                    Workers, engine.preprocess, count, niceness=niceness, on_fatal=self._on_fatal
+                )
         self._batcher = Batcher(engine, self._limits, self._on_fatal, self._workers)
         self._batcher.start()
         card = engine.card

@@ -43,7 +43,7 @@ class Limits:
         max_bytes: Encoded bytes queued and in work.
         preprocess_threads: Items of a lane prepared at once.
         wait_seconds: Longest wait for a fuller batch while the device idles; 0 never waits.
-        batch_seconds: Length of a pass aimed at: no interactive item waits longer for the device.
+        batch_seconds: Length of a pass aimed at while people are near: none waits longer for the device.
         quiet_batch_seconds: The same while no interactive item came for a minute. Longer passes do more of bulk; who
             comes first after that waits for one of them.
         bulk_share: Every so many turns one goes to bulk while interactive items wait.

@@ -66,7 +66,16 @@ def let_openmp_sleep() -> None:
 
 def harmless_environment() -> dict[str, str]:
     """What a process that reads strangers' files needs to find its interpreter's parts; no secret is among it."""
-    names = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+    names = (
+        "PATH",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONDONTWRITEBYTECODE",
+        "LD_LIBRARY_PATH",
+        "LANG",
+        "LC_ALL",
+        "TMPDIR",
+    )
     return {name: os.environ[name] for name in names if name in os.environ}
 
 

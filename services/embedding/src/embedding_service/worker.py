@@ -1,4 +1,4 @@
-"""`python -m embedding_service.worker FD`: prepares pictures for `workers.Workers`, one at a time.
+"""`python -m embedding_service.worker FD NICENESS SECONDS`: prepares pictures for `workers.Workers`, one at a time.
 
 Messages over the connection, each of a known length:
 
@@ -46,13 +46,19 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     memory.keep_freed()
     parent = Connection(int(sys.argv[1]))
-    os.nice(int(sys.argv[2]))
+    # Not os.nice, which adds: a thread that gave way already may have started this.
+    os.setpriority(os.PRIO_PROCESS, 0, max(int(sys.argv[2]), os.getpriority(os.PRIO_PROCESS, 0)))
+    longest = int(sys.argv[3])
     with contextlib.suppress(EOFError, OSError):
         prepare = pickle.loads(parent.recv_bytes())  # noqa: S301  # from the process that started this one
-        decoding.guard_large(partial(_asking, parent))
+        decoding.guard_large(partial(_asking, parent, longest))
         parent.send_bytes(READY)
         while True:
-            _answer(parent, prepare, parent.recv_bytes())
+            data = parent.recv_bytes()
+            # Ends this process in the middle of a decoder too, and when the service is there no more to do it.
+            signal.alarm(longest)
+            _answer(parent, prepare, data)
+            signal.alarm(0)
 
 
 def _answer(parent: Connection, prepare: Callable[[bytes], NDArray[Any]], data: bytes) -> None:
@@ -69,14 +75,17 @@ def _answer(parent: Connection, prepare: Callable[[bytes], NDArray[Any]], data: 
 
 
 @contextlib.contextmanager
-def _asking(parent: Connection) -> Iterator[None]:
+def _asking(parent: Connection, longest: int) -> Iterator[None]:
     """Holds a place among the large pictures: the other end gives it, and takes it back with the answer."""
+    # Waiting for it is no fault of the picture's.
+    signal.alarm(0)
     try:
         parent.send_bytes(LARGE)
         parent.recv_bytes()
     except (EOFError, OSError):
         # No fault of the picture's: the other end has gone.
         sys.exit()
+    signal.alarm(longest)
     yield
 
 
